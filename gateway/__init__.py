@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from gateway.api import (
+        Answer,
         Check,
         Host,
         Job,
         Manifest,
         Node,
         NodeChange,
+        Operator,
         Problem,
         Turn,
         Tx,
@@ -49,7 +51,10 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _ROOMS = {
-    "gateway.api": ("Check", "Host", "Job", "Manifest", "Node", "NodeChange", "Problem", "Turn", "Tx"),
+    "gateway.api": (
+        "Answer", "Check", "Host", "Job", "Manifest", "Node", "NodeChange", "Operator", "Problem",
+        "Turn", "Tx",
+    ),
     "gateway.app": ("Gateway",),
     "gateway.errors": ("DataError", "GatewayError", "Refusal"),
     "gateway.hookspecs": ("hookimpl",),
@@ -81,6 +86,7 @@ _HOME = {name: room for room, names in _ROOMS.items() for name in names}
 __all__ = [
     "CONFIG_STATES",
     "LIFECYCLE",
+    "Answer",
     "ChannelEvent",
     "Check",
     "Command",
@@ -101,6 +107,7 @@ __all__ = [
     "NodeError",
     "NodeHeartbeat",
     "NodeHello",
+    "Operator",
     "Problem",
     "Refusal",
     "Status",

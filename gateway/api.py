@@ -205,3 +205,38 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     migrations: str = ""
     """A folder beside the module with numbered `.sql` files; tables start with the plugin's name."""
     jobs: tuple[Job, ...] = ()
+
+
+class Answer(msgspec.Struct, frozen=True, kw_only=True):
+    """What became of a command: `done` False when nobody answered in time (it stays queued)."""
+
+    ok: bool
+    done: bool = True
+    result: dict[str, Any] = {}
+
+
+class Operator(Protocol):
+    """What a plugin's own command finds in `click.Context.obj`: the store to read, the gateway to
+    ask, and the manners of output."""
+
+    @property
+    def running(self) -> bool:
+        """True while a gateway holds the state folder."""
+
+    def read(self, sql: str, *params: object) -> list[dict[str, Any]]:
+        """Rows of the store, read-only, as dictionaries. Raises StoreError where there is none."""
+
+    def node(self, name: str) -> dict[str, Any]:
+        """The row of `nodes` for a uid or hardware_id. Raises DataError with a suggestion."""
+
+    def ask(self, verb: str, node: str = "", *, wait: float = 10.0, **args: object) -> Answer:
+        """Hand a command to the gateway through `commands.db` and wait for its answer, seconds."""
+
+    def show(self, schema: str, data: Any, text: Callable[[], None]) -> None:
+        """Print `data` with its schema tag where `--json` was given, else call `text`."""
+
+    def table(self, head: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+        """A table on a terminal, tab-separated lines elsewhere."""
+
+    def say(self, line: str) -> None:
+        """Talk, on stderr."""
