@@ -1,0 +1,1 @@
+"""The only room that knows databases. What is written here is on disk before anybody is told."""

@@ -1,0 +1,107 @@
+"""Opening SQLite the way the promise needs it (DESIGN §5).
+
+`synchronous` belongs to a connection, not to the file, and a pragma that is not fetched can swallow
+an error: every pragma here is read back. A file made anew is only safe once its folder is synced.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from gateway.errors import StoreError
+
+Connection = sqlite3.Connection
+Error = sqlite3.Error
+LEVELS = {"OFF": 0, "NORMAL": 1, "FULL": 2}
+
+
+def open_writer(path: Path, synchronous: str = "FULL") -> Connection:
+    """The connection that writes; only the writer's thread uses it.
+
+    Raises StoreError where the file is no database, or cannot be made or written.
+    """
+    fresh = not path.exists()
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        connection = sqlite3.connect(
+            path, isolation_level=None, check_same_thread=False, timeout=5.0
+        )
+        try:
+            _expect(connection, "PRAGMA journal_mode=WAL", "wal")
+            connection.execute(f"PRAGMA synchronous={synchronous}").fetchall()
+            _expect(connection, "PRAGMA synchronous", LEVELS[synchronous])
+            connection.execute("PRAGMA wal_autocheckpoint=2000").fetchall()
+            connection.execute("PRAGMA cache_size=-8192").fetchall()
+            connection.execute("BEGIN IMMEDIATE")
+            connection.execute("COMMIT")
+        except BaseException:
+            connection.close()
+            raise
+        if fresh:
+            sync_folder(path.parent)
+    except (sqlite3.Error, OSError) as error:
+        raise _explain(path, error) from error
+    return connection
+
+
+def open_reader(path: Path) -> Connection:
+    """A read-only connection; each thread needs its own. Raises StoreError where there is none."""
+    try:
+        connection = sqlite3.connect(
+            f"{path.resolve().as_uri()}?mode=ro", uri=True, isolation_level=None, timeout=5.0
+        )
+        connection.execute("SELECT count(*) FROM sqlite_master").fetchall()
+    except sqlite3.Error as error:
+        raise _explain(path, error) from error
+    return connection
+
+
+def sync_folder(folder: Path) -> None:
+    """Make a new name in this folder survive a power cut."""
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def rows(connection: Connection, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+    """All rows of a query."""
+    return connection.execute(sql, parameters).fetchall()
+
+
+def _expect(connection: Connection, pragma: str, wanted: object) -> None:
+    got = connection.execute(pragma).fetchone()
+    if got is None or got[0] != wanted:
+        raise sqlite3.OperationalError(f"{pragma} answered {got}, not {wanted}")
+
+
+def _explain(path: Path, error: Exception) -> StoreError:
+    text = str(error)
+    if "not a database" in text or "malformed" in text:
+        return StoreError(
+            f"{path} is not a usable SQLite database",
+            why=text,
+            hint=f"move it away (mv {path} {path}.broken) and start again; nodes register themselves anew",
+        )
+    if "no such" in text.lower() or not path.exists():
+        if not os.access(path.parent if path.parent.exists() else Path(), os.W_OK):
+            return _unwritable(path, text)
+        return StoreError(
+            f"there is no database at {path}",
+            why=text,
+            hint="start the gateway once (gateway run), or name another folder with --state-dir",
+        )
+    return _unwritable(path, text)
+
+
+def _unwritable(path: Path, text: str) -> StoreError:
+    return StoreError(
+        f"the database {path} cannot be opened for writing",
+        why=text,
+        hint=f"make {path.parent} writable for this user, or name another folder with --state-dir",
+    )
