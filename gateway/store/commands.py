@@ -53,12 +53,12 @@ class CommandFile:
                 with connection:
                     connection.execute("PRAGMA synchronous=FULL").fetchall()
                     connection.execute(
-                        "CREATE TABLE IF NOT EXISTS commands (id TEXT PRIMARY KEY, at REAL, "
-                        "verb TEXT, node TEXT, args TEXT)"
+                        "CREATE TABLE IF NOT EXISTS commands (n INTEGER PRIMARY KEY AUTOINCREMENT, "
+                        "id TEXT UNIQUE, at REAL, verb TEXT, node TEXT, args TEXT)"
                     )
                     connection.execute("DELETE FROM commands WHERE at < ?", (now - _DAY,))
                     connection.execute(
-                        "INSERT INTO commands VALUES (?,?,?,?,?)",
+                        "INSERT INTO commands (id, at, verb, node, args) VALUES (?,?,?,?,?)",
                         (command_id, now, verb, node, json.dumps(dict(args))),
                     )
             finally:
@@ -91,8 +91,7 @@ class CommandWatch:
             if version == self._version:
                 return []
             found = connection.execute(
-                "SELECT rowid, id, at, verb, node, args FROM commands WHERE rowid > ? AND at > ? "
-                "ORDER BY rowid",
+                "SELECT n, id, at, verb, node, args FROM commands WHERE n > ? AND at > ? ORDER BY n",
                 (self._seen, time.time() - _DAY / 2),
             ).fetchall()
         except sqlite3.Error:

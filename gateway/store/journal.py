@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Iterable, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from gateway.store.sqlite import Connection
 
@@ -193,9 +193,12 @@ def prune(connection: Connection, before: float, keep_rows: int, step: int = 200
     return cursor.rowcount
 
 
-def counters(connection: Connection) -> dict[str, Any]:
+def counters(connection: Connection) -> dict[str, int]:
     """What `status` shows of the journal."""
-    one = lambda sql: connection.execute(sql).fetchone()[0]  # noqa: E731
+
+    def one(sql: str) -> int:
+        return int(connection.execute(sql).fetchone()[0])
+
     return {
         "waiting": one("SELECT count(*) FROM journal WHERE state = 0"),
         "open": one("SELECT count(*) FROM delivery WHERE state = 'open'"),

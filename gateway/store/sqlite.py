@@ -69,6 +69,33 @@ def sync_folder(folder: Path) -> None:
         os.close(handle)
 
 
+# primary result codes that tell of the disk or of a neighbour, never of somebody's SQL
+_TROUBLE = {
+    sqlite3.SQLITE_BUSY,
+    sqlite3.SQLITE_LOCKED,
+    sqlite3.SQLITE_NOMEM,
+    sqlite3.SQLITE_READONLY,
+    sqlite3.SQLITE_IOERR,
+    sqlite3.SQLITE_CORRUPT,
+    sqlite3.SQLITE_FULL,
+    sqlite3.SQLITE_CANTOPEN,
+    sqlite3.SQLITE_PROTOCOL,
+    sqlite3.SQLITE_NOTADB,
+}
+
+
+def is_trouble(error: Exception) -> bool:
+    """True for trouble with the disk (tried for ever), False for a wrong statement (a failure)."""
+    if not isinstance(error, sqlite3.Error):
+        return False
+    code = getattr(error, "sqlite_errorcode", None)
+    if code is None:
+        return not isinstance(
+            error, sqlite3.IntegrityError | sqlite3.ProgrammingError | sqlite3.InterfaceError
+        )
+    return (code & 0xFF) in _TROUBLE
+
+
 def rows(connection: Connection, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
     """All rows of a query."""
     return connection.execute(sql, parameters).fetchall()

@@ -16,7 +16,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from gateway.store.sqlite import Connection, Error
+from gateway.store.sqlite import Connection, Error, is_trouble
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -105,9 +105,9 @@ class Writer:
         connection.execute("BEGIN IMMEDIATE")
         try:
             results: list[Any] = [operation(connection) for operation, _ in group]
-        except Error:
-            raise
-        except Exception:  # noqa: BLE001 - somebody's operation; each for itself then
+        except Exception as error:
+            if is_trouble(error):
+                raise
             connection.execute("ROLLBACK")
             connection.execute("BEGIN IMMEDIATE")
             results = [self._alone(connection, operation) for operation, _ in group]
@@ -120,9 +120,9 @@ class Writer:
         connection.execute("SAVEPOINT alone")
         try:
             result = operation(connection)
-        except Error:
-            raise
-        except Exception as error:  # noqa: BLE001 - handed to the one who submitted it
+        except Exception as error:
+            if is_trouble(error):
+                raise
             connection.execute("ROLLBACK TO alone")
             result = error
         connection.execute("RELEASE alone")
