@@ -97,6 +97,13 @@ class NodeHello(Event, kw_only=True):
     sig: str | None = None
 
     @property
+    def spelled(self) -> str:
+        """The hardware_id in the spelling received: topics to the node are published with it."""
+        said = self.document.get("hardware_id")
+        same = isinstance(said, str) and said.lower() == self.hardware_id
+        return said if same and said is not None else self.hardware_id
+
+    @property
     def wanted_uid(self) -> str | None:
         """The uid that the node asks for in `provisioning_meta.node_uid`, None if it asks for none."""
         wish = (self.provisioning_meta or {}).get("node_uid")
