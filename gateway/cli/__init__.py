@@ -1,0 +1,290 @@
+"""The command line: the group `gateway`, its table of commands, and what happens when one fails.
+
+Rules of this file. Importing it costs click and nothing else: a command's module is imported when
+the command is called, plugins when somebody asks for a command that is not ours or for the list of
+all commands. Data goes to stdout, talk to stderr. Every error is three lines: what, why, what next.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from gateway import __version__
+from gateway.errors import GatewayError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+COMMANDS: Mapping[str, tuple[str, str]] = {
+    "run": ("gateway.cli.run:run", "Run the gateway until Ctrl+C."),
+    "check": (
+        "gateway.cli.check:check",
+        "Check the settings and show where each value comes from.",
+    ),
+    "init": ("gateway.cli.check:init", "Write a commented gateway.toml and make the state folder."),
+    "status": ("gateway.cli.status:status", "One screen: broker, nodes, plugins, what waits."),
+    "nodes": ("gateway.cli.nodes:nodes", "Look at nodes, watch them, forget one."),
+    "plugins": ("gateway.cli.plugins:plugins", "Look at plugins, switch one on again."),
+    "dead": (
+        "gateway.cli.dead:dead",
+        "Messages that were refused or given up; replay or drop them.",
+    ),
+    "events": ("gateway.cli.events:events", "Show messages as they come in."),
+    "publish": ("gateway.cli.events:publish", "Publish a JSON message through the gateway."),
+    "simulate": ("gateway.cli.fleet:simulate", "Start nodes without hardware."),
+    "version": (
+        "gateway.cli.status:version",
+        "Show the version of the gateway and of what it uses.",
+    ),
+}
+"""name -> (where it lives, its line in `gateway --help`; a test compares it with the docstring)."""
+
+_GLOBAL_FLAGS = ("--no-color", "-v", "-vv", "-q", "--verbose", "--quiet")
+_GLOBAL_VALUES = ("--state-dir", "--config", "-c")
+
+
+class Group(click.Group):
+    """A group that knows its plugins' commands and says "did you mean"."""
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """A command of ours, else one of a plugin."""
+        found = super().get_command(ctx, cmd_name)
+        if found is None:
+            load_plugins(ctx)
+            found = super().get_command(ctx, cmd_name)
+        return found
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """All commands, those of plugins included."""
+        load_plugins(ctx)
+        return super().list_commands(ctx)
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """As click does it, with our own words for an unknown name."""
+        if args and self.get_command(ctx, args[0]) is None and not args[0].startswith("-"):
+            raise UnknownCommand(ctx, args[0], self.list_commands(ctx))
+        return super().resolve_command(ctx, args)
+
+
+class Root(Group):
+    """The group `gateway`: commands from the table, global options in any place, our errors."""
+
+    def __init__(self, **attributes: Any) -> None:
+        super().__init__(**attributes)
+        self.plugins_loaded = False
+        self.warnings: list[str] = []
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Ours in the order of a day's work, then those of plugins by name."""
+        load_plugins(ctx)
+        return [*COMMANDS, *sorted(name for name in self.commands if name not in COMMANDS)]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The command, imported now."""
+        return self.built_in(cmd_name) or super().get_command(ctx, cmd_name)
+
+    def built_in(self, name: str) -> click.Command | None:
+        """A command of the table."""
+        if name in COMMANDS and name not in self.commands:
+            module, _, attribute = COMMANDS[name][0].partition(":")
+            self.commands[name] = getattr(import_module(module), attribute)
+        return self.commands.get(name) if name in COMMANDS else None
+
+    def add_command(self, cmd: click.Command, name: str | None = None) -> None:
+        """Add a plugin's command. Raises ValueError for a name that is taken."""
+        name = name or cmd.name
+        if name in COMMANDS or name in self.commands:
+            raise ValueError(f"there is a command {name!r} already")
+        super().add_command(cmd, name)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The list in `gateway --help`, without importing our commands for it."""
+        rows = []
+        for name in self.list_commands(ctx):
+            command = self.commands.get(name)
+            line = COMMANDS[name][1] if name in COMMANDS else ""
+            rows.append((name, line or (command.get_short_help_str(60) if command else "")))
+        with formatter.section("Commands"):
+            formatter.write_dl(rows)
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Take global options that stand behind one of our commands to the front."""
+        return super().parse_args(ctx, hoist(args))
+
+    def main(self, *args: Any, standalone_mode: bool = True, **extra: Any) -> Any:
+        """Run a command; whatever fails is printed for a person and becomes an exit code."""
+        if not standalone_mode:
+            return super().main(*args, standalone_mode=False, **extra)
+        code = _run(lambda: super(Root, self).main(*args, standalone_mode=False, **extra))
+        sys.exit(code)
+
+
+class UnknownCommand(click.UsageError):
+    """No such command, with the one that may have been meant."""
+
+    def __init__(self, ctx: click.Context, name: str, known: Sequence[str]) -> None:
+        close = get_close_matches(name, known, n=1)
+        path = ctx.command_path
+        super().__init__(f'"{path} {name}" is no command', ctx=ctx)
+        self.why = f'did you mean "{close[0]}"?' if close else ""
+        self.hint = f"{path} {close[0]} --help" if close else f"{path} --help"
+
+
+def hoist(args: Sequence[str]) -> list[str]:
+    """`run --state-dir X` as `--state-dir X run`, for our own commands only: a plugin's command may
+    have options of these names."""
+    front: list[str] = []
+    rest: list[str] = []
+    queue = list(args)
+    command = ""
+    while queue:
+        word = queue.pop(0)
+        if word == "--":
+            rest += [word, *queue]
+            break
+        target = front if not command or command in COMMANDS else rest
+        if word in _GLOBAL_FLAGS:
+            target.append(word)
+        elif word in _GLOBAL_VALUES and queue:
+            target += [word, queue.pop(0)]
+        elif word.startswith(("--state-dir=", "--config=")):
+            target.append(word)
+        else:
+            rest.append(word)
+            if not command and not word.startswith("-"):
+                command = word
+    return front + rest
+
+
+def load_plugins(ctx: click.Context) -> None:
+    """Let plugins add their commands, once; a plugin that fails costs a warning."""
+    root = ctx.find_root().command
+    if not isinstance(root, Root) or root.plugins_loaded:
+        return
+    root.plugins_loaded = True
+    root.built_in("nodes")  # plugins add commands to this group
+    from gateway.host.commands import register
+
+    root.warnings += register(root)
+    for line in root.warnings:
+        click.echo(f"warning: {line}", err=True)
+
+
+def json_option(command: Any) -> Any:
+    """`--json` for a command that reads."""
+
+    def keep(ctx: click.Context, _param: click.Parameter, value: bool) -> None:
+        if value:
+            ctx.meta["gateway.json"] = True
+
+    return click.option(
+        "--json", is_flag=True, expose_value=False, callback=keep, help="Print JSON."
+    )(command)
+
+
+def examples(*lines: str) -> str:
+    """The examples at the end of a command's help."""
+    return "\b\nExamples:\n" + "\n".join(f"  {line}" for line in lines)
+
+
+def _run(command: Any) -> int:
+    """The exit code of a command."""
+    try:
+        result = command()
+    except Exception as error:
+        return report(error)
+    except KeyboardInterrupt:
+        click.echo("interrupted", err=True)
+        return 130
+    return result if isinstance(result, int) else 0
+
+
+def report(error: Exception) -> int:
+    """Print an error for a person on stderr; returns the exit code."""
+    if isinstance(error, GatewayError):
+        _say(error.what, error.why, error.hint)
+        return error.exit_code
+    if isinstance(error, click.exceptions.Exit):
+        return error.exit_code
+    if isinstance(error, click.Abort):
+        click.echo("interrupted", err=True)
+        return 130
+    if isinstance(error, click.ClickException):
+        path = error.ctx.command_path if isinstance(error, click.UsageError) and error.ctx else ""
+        message = error.format_message().rstrip(".")
+        hint = getattr(error, "hint", "") or f"{path or 'gateway'} --help"
+        _say(message[:1].lower() + message[1:], getattr(error, "why", ""), hint)
+        return error.exit_code
+    if isinstance(error, BrokenPipeError):
+        # whoever read our output has had enough (`| head`); nothing may be flushed at exit
+        sys.stdout = sys.stderr = None  # type: ignore[assignment]  # python's own way to say closed
+        return 0
+    return _unexpected(error)
+
+
+def _unexpected(error: Exception) -> int:
+    if any(word in ("-v", "-vv", "--verbose") for word in sys.argv):
+        import traceback
+
+        traceback.print_exception(error)
+    else:
+        line = f"error: {type(error).__name__}: {error} (a bug; -v shows where)"
+        click.echo(" ".join(line.split()), err=True)
+    return 1
+
+
+def _say(what: str, why: str, hint: str) -> None:
+    click.echo(f"error: {what}", err=True)
+    for label, text in (("why:  ", why), ("next: ", hint)):
+        if text:
+            click.echo(f"{label} {text}", err=True)
+
+
+def _path(_ctx: click.Context, _param: click.Parameter, value: str | None) -> Path | None:
+    from pathlib import Path
+
+    return Path(value) if value else None
+
+
+@click.command(
+    cls=Root,
+    name="gateway",
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog=examples(
+        "gateway init && gateway run        start with nothing but this",
+        "gateway run --simulate 3           three nodes without hardware",
+        "gateway nodes list",
+        "gateway check                      where does each setting come from?",
+    ),
+)
+@click.option("-c", "--config", metavar="FILE", callback=_path, help="The settings file to use.")
+@click.option("--state-dir", metavar="DIR", callback=_path, help="Where the gateway keeps things.")
+@click.option("-v", "--verbose", count=True, help="Say more (-vv: everything).")
+@click.option("-q", "--quiet", is_flag=True, help="Say nothing but errors.")
+@click.option("--no-color", is_flag=True, help="No colours.")
+@click.version_option(__version__, prog_name="gateway", message="%(prog)s %(version)s")
+@click.pass_context
+def cli(ctx: click.Context, **options: Any) -> None:
+    """Hellogate: a gateway for MicroPython nodes over MQTT."""
+    from gateway.cli.operator import Operator
+
+    ctx.obj = Operator(
+        config=options["config"],
+        state_dir=options["state_dir"],
+        verbose=options["verbose"],
+        quiet=options["quiet"],
+        color=not options["no_color"],
+    )
+
+
+def main() -> None:
+    """The console script."""
+    cli(prog_name="gateway")

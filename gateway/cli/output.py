@@ -1,0 +1,172 @@
+"""How things look: tables, spans of time, sizes, colours, JSON documents, and what is never shown.
+
+Rules of this file. No clock and no store: values come in, text goes out. A colour never carries a
+meaning alone. Text that came from a node is cleaned before it reaches a terminal.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime, timezone
+from typing import IO, Any
+
+HIDDEN = "***"
+_SECRET = re.compile(
+    r"(^|_)(pass|passwd|password|passphrase|psk|secret|token|credential|sig|signature)s?$"
+    r"|(^|_)(claim|private|api|secret)_?key$|^claim$",
+    re.IGNORECASE,
+)
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+_COLOURS = {"green": "32", "yellow": "33", "red": "31", "dim": "2", "bold": "1"}
+_DAY = 86_400
+
+
+def clean(value: object) -> str:
+    """Text without anything that would steer a terminal or break a line."""
+    return _CONTROL.sub("\N{REPLACEMENT CHARACTER}", str(value))
+
+
+def redact(value: Any) -> Any:
+    """The same document with every secret hidden, also inside JSON that travels as a string."""
+    if isinstance(value, Mapping):
+        return {
+            key: HIDDEN if _SECRET.search(str(key)) and kept not in (None, "") else redact(kept)
+            for key, kept in value.items()
+        }
+    if isinstance(value, list | tuple):
+        return [redact(item) for item in value]
+    if isinstance(value, str) and value[:1] in ("{", "["):
+        try:
+            return json.dumps(redact(json.loads(value)), ensure_ascii=False)
+        except (ValueError, RecursionError):
+            return value
+    return value
+
+
+def readable(payload: bytes) -> Any:
+    """A payload as JSON value with secrets hidden, else as cleaned text."""
+    text = payload.decode("utf-8", "replace")
+    try:
+        return redact(json.loads(text))
+    except (ValueError, RecursionError):
+        return HIDDEN if re.search(r"pass|secret|token", text, re.IGNORECASE) else clean(text)
+
+
+def document(schema: str, data: Any) -> dict[str, Any]:
+    """A JSON document that says what it is: `{"schema": "gateway.nodes.list/1", ...}`."""
+    if isinstance(data, Mapping):
+        return {"schema": schema, **data}
+    return {"schema": schema, "items": list(data) if isinstance(data, list | tuple) else data}
+
+
+def dumps(value: Any, *, indent: int | None = 2) -> str:
+    """JSON text; what JSON does not know becomes a string."""
+    return json.dumps(value, ensure_ascii=False, indent=indent, default=str)
+
+
+def span(seconds: float | None) -> str:
+    """`0.4 s`, `12 s`, `3 min 12 s`, `3 h 12 min`, `4 d 2 h`; `-` for None."""
+    if seconds is None:
+        return "-"
+    if seconds < 0:
+        return "-" + span(-seconds)
+    if seconds < 9.95:
+        return f"{seconds:.1f} s"
+    whole = round(seconds)
+    for unit, name, part, part_name in (
+        (_DAY, "d", 3600, "h"),
+        (3600, "h", 60, "min"),
+        (60, "min", 1, "s"),
+    ):
+        if whole >= unit:
+            return f"{whole // unit} {name} {whole % unit // part} {part_name}"
+    return f"{whole} s"
+
+
+def clock(at: float | None, now: float | None = None) -> str:
+    """`12:04:09` in local time, with the day where it is not the day of `now`; `-` for None."""
+    if at is None:
+        return "-"
+    moment = datetime.fromtimestamp(at).astimezone()
+    if now is not None and datetime.fromtimestamp(now).astimezone().date() != moment.date():
+        return moment.strftime("%Y-%m-%d %H:%M:%S")
+    return moment.strftime("%H:%M:%S")
+
+
+def rfc3339(at: float | None) -> str | None:
+    """UTC with milliseconds, for machines."""
+    if at is None:
+        return None
+    moment = datetime.fromtimestamp(at, timezone.utc)
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def size(count: int | None) -> str:
+    """`812 B`, `61 KB`, `2.4 MB`; `-` for None."""
+    if count is None:
+        return "-"
+    if count < 1024:
+        return f"{count} B"
+    return f"{count // 1024} KB" if count < 1024**2 else f"{count / 1024**2:.1f} MB"
+
+
+def count(number: int, one: str, many: str = "") -> str:
+    """`1 node`, `3 nodes`."""
+    return f"{number:,} {one if number == 1 else many or one + 's'}"
+
+
+def life(word: str) -> str:
+    """A node's life with a mark that reads without colours."""
+    marks = {"online": "●", "late": "◐", "offline": "○", "seen": "·", "never_seen": "·"}
+    return f"{marks.get(word, ' ')} {word.replace('_', ' ')}"
+
+
+_LIFE_COLOURS = {"● online": "green", "◐ late": "yellow", "○ offline": "red"}
+
+
+class Paint:
+    """Colours for one stream, or none: NO_COLOR, TERM=dumb, `--no-color`, not a terminal."""
+
+    def __init__(self, stream: IO[str], wanted: bool = True) -> None:
+        self.tty = bool(getattr(stream, "isatty", lambda: False)())
+        dumb = os.environ.get("TERM", "") == "dumb" or bool(os.environ.get("NO_COLOR"))
+        self.on = wanted and self.tty and not dumb
+
+    def __call__(self, text: str, colour: str) -> str:
+        """The text in that colour."""
+        return f"\x1b[{_COLOURS[colour]}m{text}\x1b[0m" if self.on else text
+
+    def cell(self, text: str, padded: str) -> str:
+        """A table cell: its life in colour, everything else as it is."""
+        colour = _LIFE_COLOURS.get(text)
+        return self(padded, colour) if colour else padded
+
+
+def table(head: Sequence[str], rows: Iterable[Sequence[object]], paint: Paint) -> list[str]:
+    """Aligned lines with a heading on a terminal; elsewhere tab-separated lines without one."""
+    cells = [["-" if cell is None else clean(cell) for cell in row] for row in rows]
+    if not paint.tty:
+        return ["\t".join(row) for row in cells]
+    return aligned(head, cells, paint)
+
+
+def aligned(head: Sequence[str], cells: Sequence[Sequence[str]], paint: Paint) -> list[str]:
+    """Aligned lines with a heading, whatever the stream is."""
+    widths = [max(len(row[i]) for row in [head, *cells]) for i in range(len(head))]
+    lines = [paint("   ".join(h.ljust(w) for h, w in zip(head, widths, strict=True)), "bold")]
+    for row in cells:
+        padded = [
+            paint.cell(c, c.ljust(w)) if i < len(row) - 1 else paint.cell(c, c)
+            for i, (c, w) in enumerate(zip(row, widths, strict=True))
+        ]
+        lines.append("   ".join(padded).rstrip())
+    return lines
+
+
+def stdout_paint(wanted: bool) -> Paint:
+    """Colours for stdout as it is now."""
+    return Paint(sys.stdout, wanted)

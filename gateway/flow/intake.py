@@ -1,0 +1,228 @@
+"""A raw message becomes a journal row, and only then is it acknowledged.
+
+Rules of this file. Lists come in and lists go out: what arrives while a commit is under way shares
+the next one. Every message ends in a counted outcome: journaled, duplicate, refused (with its word,
+kept as a dead letter), a deletion, or unwanted. PUBACK follows the commit, never before (promise 1).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import time
+from collections import Counter
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from gateway.errors import Refusal
+from gateway.flow.lanes import Item, Lanes
+from gateway.protocol.codec import decode
+from gateway.protocol.messages import Event, NodeHello
+from gateway.protocol.topics import Topic, parse
+from gateway.store import journal
+
+if TYPE_CHECKING:
+    from gateway.flow.parts import Parts
+    from gateway.store.sqlite import Connection
+
+log = logging.getLogger(__name__)
+_KEPT_BYTES = 1024
+_MOST_ROWS = 20_000
+_MOST_BYTES = 32 << 20
+_STATE_KINDS = ("status", "lwt")
+
+
+class Intake:
+    """Takes lists of received messages from the link."""
+
+    def __init__(
+        self, parts: Parts, lanes: Lanes, ack: Callable[[list[Any]], None], *, keep_refused: int
+    ) -> None:
+        self._parts = parts
+        self._lanes = lanes
+        self._ack = ack
+        self._keep_refused = keep_refused
+        self._items: list[Item] = []
+        self._refused: list[journal.Refused] = []
+        self._tokens: list[Any] = []
+        self._bytes = 0
+        self._busy = False
+        self._tails: dict[str, Item] = {}
+        self._beats: dict[tuple[str, str], tuple[str, int]] = {}
+        self._buckets: dict[str, list[float]] = {}
+        self.counts: Counter[str] = Counter()
+        self.on_full: Callable[[bool], None] = lambda _full: None
+        self._full = False
+
+    @property
+    def idle(self) -> bool:
+        """True where everything that came in is on disk."""
+        return not (self._busy or self._items or self._refused or self._tokens)
+
+    def take(self, received: list[Any]) -> None:
+        """Messages of one session, in their order of arrival."""
+        now, observed = time.time(), self._parts.observed()
+        self.counts["received"] += len(received)
+        for message in received:
+            self._tokens.append(message.token)
+            try:
+                self._take_one(message, now, observed)
+            except Refusal as refusal:
+                self._refuse(message, refusal, now)
+        self._go_on()
+
+    def put(self, item: Item) -> None:
+        """A row that the gateway made itself (a command)."""
+        self._keep(item)
+        self._go_on()
+
+    def _take_one(self, message: Any, now: float, observed: float) -> None:
+        kind, event, topic = self._understand(message)
+        if kind is None:
+            return
+        name = self._parts.name_in(topic, event) if topic is not None else ""
+        lane = self._parts.roster.lane(name) if name else f"${kind}/{message.topic}"
+        klass = type(event).durability if event is not None else "journal"
+        if klass == "latest" and self._flooded(lane, now):
+            raise Refusal("flood", f"{lane} sends more than its share of {kind}")
+        dedupe, seq = None, 0
+        if event is not None and event.boot_id is not None and event.seq is not None:
+            seq = event.seq
+            if klass == "latest":
+                if self._is_old_beat(lane, kind, event):
+                    self.counts["duplicate"] += 1
+                    return
+            else:
+                dedupe = _digest(kind, topic, name, event)
+        flags = message.backlog * journal.BACKLOG | message.retain * journal.RETAINED
+        row = journal.Row(
+            0, now, observed, message.session, klass, kind, lane, message.topic, message.payload,
+            journal.checksum(message.topic, message.payload), flags, 1, seq, dedupe,
+        )  # fmt: skip
+        if klass == "latest" and self._fold(row, event):
+            self.counts["folded"] += 1
+            return
+        self._keep(Item(row._replace(id=self._parts.ids.journal()), event))
+
+    def _understand(self, message: Any) -> tuple[str | None, Event | None, Topic | None]:
+        """Kind, event and topic; kind None where there is nothing to journal. Raises Refusal."""
+        wanted_raw = self._parts.handlers.wants(message.topic)
+        try:
+            topic = parse(message.topic, self._parts.root)
+            if not message.payload and (topic.kind in _STATE_KINDS or message.retain):
+                self.counts["deletion"] += 1
+                return None, None, None
+            cls = self._parts.types.get(topic.kind)
+            if cls is None:
+                if wanted_raw:
+                    return "raw", None, topic
+                self.counts["unwanted"] += 1
+                return None, None, None
+            limits = self._parts.limits
+            event = decode(cls, message.payload, limit=limits.payload, depth=limits.json_depth)
+        except Refusal:
+            if wanted_raw:
+                return "raw", None, None
+            raise
+        else:
+            return topic.kind, event, topic
+
+    def _refuse(self, message: Any, refusal: Refusal, now: float) -> None:
+        self.counts["refused"] += 1
+        self.counts[f"refused:{refusal.word}"] += 1
+        log.debug("refused a message on %r: %s", message.topic[:200], refusal)
+        if refusal.word == "flood" and self.counts["refused:flood"] % 1000 != 1:
+            return  # counted, and one in a thousand kept as a sample
+        detail = f"{refusal.detail} ({len(message.payload):,} bytes)"
+        self._refused.append(
+            journal.Refused(
+                self._parts.ids.refused(), now, message.topic[:1000],
+                message.payload[:_KEPT_BYTES], refusal.word, detail[:500],
+            )
+        )  # fmt: skip
+
+    def _keep(self, item: Item) -> None:
+        self._items.append(item)
+        self._tails[item.row.lane] = item
+        self._bytes += len(item.row.payload)
+        full = len(self._items) > _MOST_ROWS or self._bytes > _MOST_BYTES
+        if full and not self._full:
+            self._full = True
+            self.on_full(True)
+
+    def _fold(self, row: journal.Row, event: Event | None) -> bool:
+        """Add a beat to the one before it, if nothing of that node lies between (rule 8)."""
+        tail = self._tails.get(row.lane)
+        if tail is None or tail.event is None or event is None or tail.kind != row.kind:
+            return False
+        if tail.event.boot_id != event.boot_id or tail.row.flags != row.flags:
+            return False
+        first = tail.row.first_seq or row.first_seq
+        tail.row = row._replace(id=tail.row.id, count=tail.row.count + 1, first_seq=first)
+        tail.event = event
+        return True
+
+    def _is_old_beat(self, lane: str, kind: str, event: Event) -> bool:
+        assert event.boot_id is not None
+        assert event.seq is not None
+        boot, seq = self._beats.get((lane, kind), ("", 0))
+        if boot == event.boot_id and event.seq <= seq:
+            return True
+        self._beats[lane, kind] = (event.boot_id, event.seq)
+        return False
+
+    def _flooded(self, lane: str, now: float) -> bool:
+        """A bucket of two seconds' worth for each node; 0 switches it off."""
+        rate = self._parts.limits.flood_rate
+        if rate <= 0:
+            return False
+        bucket = self._buckets.setdefault(lane, [rate * 2, now])
+        bucket[0] = min(rate * 2, bucket[0] + (now - bucket[1]) * rate)
+        bucket[1] = now
+        if bucket[0] < 1:
+            return True
+        bucket[0] -= 1
+        return False
+
+    def _go_on(self) -> None:
+        if self._busy or not (self._items or self._refused or self._tokens):
+            return
+        items, refused, tokens = self._items, self._refused, self._tokens
+        self._items, self._refused, self._tokens = [], [], []
+        self._tails = {}
+        self._bytes = 0
+        if not items and not refused:
+            self._ack(tokens)
+            return
+        self._busy = True
+        rows = [item.row for item in items]
+
+        def write(connection: Connection) -> set[int]:
+            doubles = journal.add(connection, rows)
+            if refused:
+                journal.refuse(connection, refused, self._keep_refused)
+            return doubles
+
+        future = self._parts.writer.submit(write)
+        future.add_done_callback(lambda done: self._written(done.result(), items, tokens))
+
+    def _written(self, doubles: set[int], items: list[Item], tokens: list[Any]) -> None:
+        """It is on disk: acknowledge, and let the lanes have it."""
+        self._busy = False
+        self._ack(tokens)
+        if doubles:
+            self.counts["duplicate"] += len(doubles)
+            items = [item for item in items if item.row.id not in doubles]
+        self.counts["journaled"] += len(items)
+        self._lanes.push(items)
+        if self._full and len(self._items) < _MOST_ROWS // 2 and self._bytes < _MOST_BYTES // 2:
+            self._full = False
+            self.on_full(False)
+        self._go_on()
+
+
+def _digest(kind: str, topic: Topic | None, name: str, event: Event) -> bytes:
+    channel = topic.channel if topic is not None else ""
+    who = event.hardware_id if isinstance(event, NodeHello) else name
+    text = f"{kind}|{channel}|{who}|{event.boot_id}|{event.seq}"
+    return hashlib.blake2b(text.encode(), digest_size=16).digest()

@@ -1,0 +1,110 @@
+"""Threads that plugins run on: an event loop that always exists, and small pools for plain functions.
+
+All threads are daemons: what they had not finished is in the journal, so that a thread which hangs
+for ever costs nothing but itself (rule 15).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import queue
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+log = logging.getLogger(__name__)
+_TICK = 0.25
+
+
+class LoopThread:
+    """A thread with one long-lived event loop."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.loop = asyncio.new_event_loop()
+        self.thread = threading.Thread(target=self._run, name=name, daemon=True)
+        self.last_tick = time.monotonic()
+        self._started = False
+
+    def start(self) -> None:
+        """Start the thread; a second call does nothing."""
+        if not self._started:
+            self._started = True
+            self.last_tick = time.monotonic()
+            self.thread.start()
+
+    @property
+    def started(self) -> bool:
+        """True from `start` on."""
+        return self._started
+
+    def post(self, function: Callable[..., Any], *args: Any) -> bool:
+        """Call a function on the loop soon; False where the loop is closed."""
+        try:
+            self.loop.call_soon_threadsafe(function, *args)
+        except RuntimeError:
+            return False
+        return True
+
+    def blocked_for(self, now: float) -> float:
+        """Seconds for which the loop has not come round, beyond its own tick."""
+        return max(0.0, now - self.last_tick - _TICK) if self._started else 0.0
+
+    def stop(self, patience: float = 1.0) -> None:
+        """Cancel what runs and end the thread, if it comes round in time."""
+        if not self._started:
+            self.loop.close()
+            return
+        if self.post(self.loop.stop):
+            self.thread.join(patience)
+
+    def _run(self) -> None:
+        asyncio.set_event_loop(self.loop)
+        self._beat()
+        self.loop.run_forever()
+        left = asyncio.all_tasks(self.loop)
+        for task in left:
+            task.cancel()
+        if left:
+            self.loop.run_until_complete(asyncio.gather(*left, return_exceptions=True))
+        self.loop.run_until_complete(self.loop.shutdown_asyncgens())
+        self.loop.close()
+
+    def _beat(self) -> None:
+        self.last_tick = time.monotonic()
+        self.loop.call_later(_TICK, self._beat)
+
+
+class Pool:
+    """A few daemon threads, made when needed, for functions that may block."""
+
+    def __init__(self, name: str, size: int = 4) -> None:
+        self._name = name
+        self._size = size
+        self._queue: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
+        self._idle = threading.Semaphore(0)
+        self._threads = 0
+
+    def submit(self, work: Callable[[], None]) -> None:
+        """Run `work` on one of the threads; it must not raise. Called from one thread only."""
+        self._queue.put(work)
+        if not self._idle.acquire(blocking=False) and self._threads < self._size:
+            self._threads += 1
+            threading.Thread(
+                target=self._run, name=f"{self._name}-{self._threads}", daemon=True
+            ).start()
+
+    def stop(self) -> None:
+        """Let idle threads end; one that hangs stays behind as a daemon."""
+        for _ in range(self._threads):
+            self._queue.put(None)
+
+    def _run(self) -> None:
+        while True:
+            work = self._queue.get()
+            if work is None:
+                return
+            work()
+            self._idle.release()

@@ -1,0 +1,190 @@
+"""What the operator asks for: commands of plugins go into the node's lane, the core's own are done here.
+
+A command is a journal row under a key made from its id (rule 17), and its answer stands in that row,
+so that asking twice does it once and the answer survives a restart.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from gateway.errors import DataError
+from gateway.flow.lanes import Item
+from gateway.flow.work import Effect, Gathered, answer_text
+from gateway.store import journal, nodes, outbox
+from gateway.store.commands import Asked, dedupe_key
+from gateway.store.sqlite import Connection
+
+if TYPE_CHECKING:
+    from gateway.flow.intake import Intake
+    from gateway.flow.lanes import Lanes
+    from gateway.flow.parts import Parts
+
+log = logging.getLogger(__name__)
+Done = tuple[bool, dict[str, Any]]
+
+
+class Operator:
+    """Takes commands from the watch on `commands.db`."""
+
+    def __init__(self, parts: Parts, intake: Intake, lanes: Lanes) -> None:
+        self._parts = parts
+        self._intake = intake
+        self._lanes = lanes
+        self.facts: Callable[[], dict[str, Any]] = dict
+        self._verbs: dict[str, Callable[[Asked, dict[str, Any]], Any]] = {
+            "status": self._status,
+            "publish": self._publish,
+            "nodes.forget": self._forget,
+            "dead.replay": self._replay,
+            "dead.drop": self._drop,
+            "plugins.reset": self._reset,
+        }
+
+    def take(self, asked: Asked) -> None:
+        """One command, new or seen before."""
+        try:
+            args = json.loads(asked.args or "{}")
+        except ValueError:
+            args = None
+        if not isinstance(args, dict):
+            self._close(asked, (False, {"error": "the arguments are no JSON object"}))
+            return
+        verb = self._verbs.get(asked.verb)
+        if verb is None:
+            self._intake.put(Item(self._row(asked)))
+            return
+        try:
+            verb(asked, args)
+        except (DataError, KeyError, TypeError, ValueError) as error:
+            self._close(asked, (False, {"error": str(error)}))
+
+    def _row(self, asked: Asked) -> journal.Row:
+        lane = self._parts.roster.lane(asked.node) if asked.node else "$operator"
+        topic, payload = f"$command/{asked.node}", asked.args.encode()
+        return journal.Row(
+            self._parts.ids.journal(), time.time(), self._parts.observed(), "host", "command",
+            asked.verb, lane, topic, payload, journal.checksum(topic, payload),
+            dedupe=dedupe_key(asked.id),
+        )  # fmt: skip
+
+    def _close(
+        self,
+        asked: Asked,
+        done: Done,
+        effect: Callable[[Connection], Any] = lambda _c: None,
+        after: Callable[[Any], None] = lambda _result: None,
+    ) -> None:
+        """One transaction: the command's row, its answer, and what it does."""
+        row = self._row(asked)
+        answer = answer_text(*done)
+
+        def write(connection: Connection) -> tuple[bool, Any]:
+            if journal.add(connection, [row]):
+                return False, None  # done before
+            result = effect(connection)
+            connection.execute(
+                "UPDATE journal SET state = 1, answer = ? WHERE id = ?", (answer, row.id)
+            )
+            return True, result
+
+        def written(future: Any) -> None:
+            is_new, result = future.result()
+            if is_new:
+                after(result)
+
+        self._parts.writer.submit(write).add_done_callback(written)
+
+    # -- the core's verbs --------------------------------------------------------------------
+
+    def _status(self, asked: Asked, _args: Mapping[str, Any]) -> None:
+        self._close(asked, (True, self.facts()))
+
+    def _publish(self, asked: Asked, args: Mapping[str, Any]) -> None:
+        tx = Gathered(self._parts.reader, self._parts.roster)
+        tx.publish_json(args["topic"], args["payload"], retain=bool(args.get("retain", False)))
+        effect = Effect("operator", tx, 0, self._parts.ids, time.time())
+        self._close(
+            asked,
+            (True, {"topic": args["topic"]}),
+            lambda connection: outbox.put(connection, effect.parcels),
+            lambda replaced: self._parts.outbox.push(effect.parcels, replaced),
+        )
+
+    def _forget(self, asked: Asked, _args: Mapping[str, Any]) -> None:
+        node = self._parts.roster.find(asked.node)
+        if node is None:
+            raise DataError(f"there is no node {asked.node!r}")
+
+        def after(_result: Any) -> None:
+            self._parts.roster.forget(node.id)
+            self._parts.outbox.forget(node.id)
+
+        result = {"uid": node.uid, "hardware_id": node.hardware_id}
+        self._close(asked, (True, result), lambda c: nodes.delete(c, node.id), after)
+
+    def _dead(self, args: Mapping[str, Any]) -> tuple[str, tuple[Any, ...]]:
+        """A condition over dead deliveries from what the operator named."""
+        if args.get("id") is not None:
+            return "journal_id = ?", (int(args["id"]),)
+        if args.get("plugin"):
+            return "plugin = ?", (str(args["plugin"]),)
+        if args.get("all"):
+            return "1 = 1", ()
+        raise DataError("say which: an id, --plugin NAME or --all")
+
+    def _replay(self, asked: Asked, args: Mapping[str, Any]) -> None:
+        where, params = self._dead(args)
+        found = self._parts.reader.tuples(
+            f"SELECT lane, plugin, count(*) FROM delivery WHERE state = 'dead' AND plugin <> '-' "
+            f"AND {where} GROUP BY lane, plugin",
+            *params,
+        )
+
+        def write(connection: Connection) -> None:
+            connection.execute(
+                "UPDATE journal SET state = 2, flags = flags | 4 WHERE id IN (SELECT journal_id "
+                f"FROM delivery WHERE state = 'dead' AND plugin <> '-' AND {where})",
+                params,
+            )
+            connection.execute(
+                "UPDATE delivery SET state = 'open', attempts = 0, next_at = 0 "
+                f"WHERE state = 'dead' AND plugin <> '-' AND {where}",
+                params,
+            )
+
+        def after(_result: Any) -> None:
+            for lane, plugin, count in found:
+                self._parts.retries.opened(lane, plugin, count)
+
+        total = sum(count for _, _, count in found)
+        self._close(asked, (True, {"replayed": total}), write, after)
+
+    def _drop(self, asked: Asked, args: Mapping[str, Any]) -> None:
+        if args.get("refused") is not None:
+            number = int(args["refused"])
+            sql, params = "DELETE FROM refused WHERE id = ?", (number,)
+            self._close(asked, (True, {"dropped": 1}), lambda c: c.execute(sql, params) and None)
+            return
+        where, found = self._dead(args)
+
+        def write(connection: Connection) -> None:
+            connection.execute(f"DELETE FROM delivery WHERE state = 'dead' AND {where}", found)
+            if args.get("all"):
+                connection.execute("DELETE FROM refused")
+
+        (count,) = self._parts.reader.tuples(
+            f"SELECT count(*) FROM delivery WHERE state = 'dead' AND {where}", *found
+        )[0]
+        self._close(asked, (True, {"dropped": count}), write)
+
+    def _reset(self, asked: Asked, args: Mapping[str, Any]) -> None:
+        name = str(args.get("plugin", ""))
+        if self._parts.plugin(name) is None:
+            raise DataError(f"there is no plugin {name!r}")
+        self._parts.retries.reset(name)
+        self._close(asked, (True, {"plugin": name}))

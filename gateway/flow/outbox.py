@@ -1,0 +1,169 @@
+"""Committed rows leave for the broker here, and are followed until it has them.
+
+Rules of this file. Nothing is published before its commit, nothing while disconnected, and nothing
+goes into the client library's own queue. One message of a node is under way at a time, so that
+their order is kept; nodes do not wait for each other. A row is deleted when its PUBACK has come.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections import deque
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Any
+
+import msgspec
+
+from gateway.api import Node
+from gateway.errors import BrokerError
+from gateway.protocol.signing import sign
+from gateway.store import outbox as rows
+from gateway.store.outbox import Parcel
+from gateway.store.writer import Writer
+
+log = logging.getLogger(__name__)
+Publish = Callable[[str, bytes, int, bool], Awaitable[None]]
+_MOST_UNDER_WAY = 512
+
+
+class Outbox:
+    """What waits to be published, in memory; the rows are the truth."""
+
+    def __init__(
+        self, writer: Writer, publish: Publish, node: Callable[[int], Node | None]
+    ) -> None:
+        self._writer = writer
+        self._publish = publish
+        self._node = node
+        self._queues: dict[int, deque[Parcel]] = {}
+        self._busy: set[int] = set()
+        self._turn: deque[int] = deque()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._gone: list[int] = []
+        self._replaced: set[int] = set()
+        self._connected = False
+        self.waiting = 0
+        self.sent = 0
+
+    def restore(self, parcels: Iterable[Parcel]) -> None:
+        """Start-up: what was not acknowledged before."""
+        self.push(parcels)
+
+    def push(self, parcels: Iterable[Parcel], replaced: Iterable[int] = ()) -> None:
+        """Committed parcels, and the ids of older ones that they replaced."""
+        self._replaced.update(replaced)
+        for parcel in parcels:
+            queue = self._queues.get(parcel.node_id)
+            if queue is None:
+                queue = self._queues[parcel.node_id] = deque()
+            queue.append(parcel)
+            self.waiting += 1
+            if parcel.node_id not in self._busy and len(queue) == 1:
+                self._turn.append(parcel.node_id)
+        self._go_on()
+
+    def connected(self, is_connected: bool) -> None:
+        """The link came or went."""
+        self._connected = is_connected
+        self._go_on()
+
+    def forget(self, node_id: int) -> None:
+        """The node and its rows were deleted."""
+        queue = self._queues.pop(node_id, None)
+        self.waiting -= len(queue or ())
+
+    async def drain(self) -> None:
+        """Wait until nothing is under way."""
+        while self._tasks or (self._connected and self._turn):
+            await asyncio.wait(list(self._tasks) or [asyncio.ensure_future(asyncio.sleep(0.01))])
+
+    async def stop(self) -> None:
+        """Stop sending; what is left is in the store."""
+        self._connected = False
+        for task in list(self._tasks):
+            task.cancel()
+        if self._tasks:
+            await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def _go_on(self) -> None:
+        while self._connected and self._turn and len(self._tasks) < _MOST_UNDER_WAY:
+            node_id = self._turn.popleft()
+            if node_id in self._busy or not self._queues.get(node_id):
+                continue
+            self._busy.add(node_id)
+            task = asyncio.ensure_future(self._send_queue(node_id))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    async def _send_queue(self, node_id: int) -> None:
+        try:
+            queue = self._queues.get(node_id)
+            while queue and self._connected:
+                parcel = queue[0]
+                if not await self._send(parcel):
+                    break
+                if queue and queue[0] is parcel:
+                    queue.popleft()
+                    self.waiting -= 1
+        finally:
+            self._busy.discard(node_id)
+            if not self._queues.get(node_id):
+                self._queues.pop(node_id, None)
+            else:
+                self._turn.append(node_id)
+                asyncio.get_running_loop().call_later(0.05, self._go_on)
+            asyncio.get_running_loop().call_soon(self._go_on)
+
+    async def _send(self, parcel: Parcel) -> bool:
+        """True where the parcel is done with."""
+        if parcel.id in self._replaced:
+            self._replaced.discard(parcel.id)
+            return True
+        now = time.time()
+        if parcel.expires_at is not None and parcel.expires_at < now:
+            self._delete(parcel.id)
+            return True
+        if not parcel.intact():
+            log.error("outbox row %d for %s is damaged and was not sent", parcel.id, parcel.topic)
+            self._delete(parcel.id)
+            return True
+        options = msgspec.json.decode(parcel.options)
+        body = render(parcel.body, options, self._node(parcel.node_id), now)
+        try:
+            await self._publish(parcel.topic, body, options["qos"], options["retain"])
+        except BrokerError as error:
+            log.debug("not published to %s yet: %s", parcel.topic, error)
+            return False
+        self.sent += 1
+        self._delete(parcel.id)
+        return True
+
+    def _delete(self, parcel_id: int) -> None:
+        """Collect ids and delete them in one operation for each turn of the loop."""
+        self._gone.append(parcel_id)
+        if len(self._gone) == 1:
+            asyncio.get_running_loop().call_soon(self._delete_collected)
+
+    def _delete_collected(self) -> None:
+        gone, self._gone = self._gone, []
+        try:
+            self._writer.submit(lambda connection: rows.gone(connection, gone))
+        except RuntimeError:
+            log.debug("%d acknowledged outbox rows are deleted after the next start", len(gone))
+
+
+def render(body: bytes, options: dict[str, Any], node: Node | None, now: float) -> bytes:
+    """The bytes that leave: the body with what only the moment of sending knows (rule 12)."""
+    if "stamp" not in options and "sign" not in options:
+        return body
+    message: dict[str, Any] = msgspec.json.decode(body)
+    for field in options.get("stamp", ()):
+        message[field] = int(now)
+    names = options.get("sign")
+    key = (node.trial_secret or node.secret) if node is not None else None
+    if names and key:
+        prefix, *fields = names
+        message["sig"] = sign(key, prefix, *(message.get(field, "") for field in fields))
+    return msgspec.json.encode(message)

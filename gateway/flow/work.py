@@ -1,0 +1,315 @@
+"""What one plugin wants done, and how it is committed: a savepoint each, many events to a commit.
+
+`Gathered` is the `tx` that hooks see: it only gathers. `Unit` is one event's work: the effects of
+the plugins that succeeded, a `delivery` row for each that did not, and the journal row's mark, all
+in one transaction (rule 1). A unit can be applied a second time (rule 19).
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from gateway.api import NODE_FIELDS, Node
+from gateway.errors import DataError
+from gateway.protocol.codec import encode
+from gateway.store import journal, nodes, outbox
+from gateway.store.sqlite import Connection, is_trouble
+
+if TYPE_CHECKING:
+    from gateway.store.reader import Reader
+
+CHANGES = ("lifecycle_state", "life")
+
+
+class Gathered:
+    """The `Tx` of one plugin for one event (its contract is `gateway.api.Tx`)."""
+
+    __slots__ = ("_reader", "_roster", "closed", "node_changes", "publishes", "result", "writes")
+
+    def __init__(self, reader: Reader, roster: nodes.Roster) -> None:
+        self._reader = reader
+        self._roster = roster
+        self.closed = False
+        self.writes: list[tuple[str, tuple[object, ...]]] = []
+        self.node_changes: dict[str, Any] = {}
+        self.publishes: list[tuple[str, bytes, dict[str, Any]]] = []
+        self.result: tuple[bool, dict[str, Any]] | None = None
+
+    def write(self, sql: str, *params: object) -> None:
+        """Gather a statement."""
+        self._open()
+        self.writes.append((sql, params))
+
+    def read(self, sql: str, *params: object) -> list[tuple[Any, ...]]:
+        """Rows of the committed state."""
+        self._open()
+        return self._reader.tuples(sql, *params)
+
+    def set_node(self, **changes: object) -> None:
+        """Gather changes of the event's node."""
+        self._open()
+        for name in changes:
+            if name not in NODE_FIELDS:
+                near = difflib.get_close_matches(name, NODE_FIELDS, 1)
+                hint = f"; did you mean {near[0]!r}?" if near else ""
+                raise TypeError(f"a node has no field {name!r}{hint}")
+        self.node_changes.update(changes)
+
+    def find_node(self, name: str) -> Node | None:
+        """A node by name, reserved ones included."""
+        self._open()
+        return self._roster.find(name)
+
+    def publish_json(  # noqa: PLR0913 - the options of an outbox row, all optional
+        self,
+        topic: str,
+        payload: Mapping[str, Any],
+        *,
+        qos: int = 1,
+        retain: bool = False,
+        expires: float | None = None,
+        replace: str | None = None,
+        stamp: str | Sequence[str] | None = None,
+        sign: Sequence[str] | None = None,
+    ) -> None:
+        """Gather a message; what JSON or MQTT cannot carry is refused here, not later."""
+        self._open()
+        check_topic(topic)
+        options: dict[str, Any] = {"qos": qos, "retain": retain}
+        if stamp:
+            options["stamp"] = [stamp] if isinstance(stamp, str) else list(stamp)
+        if sign:
+            options["sign"] = list(sign)
+        self.publishes.append(
+            (topic, encode(payload), {**options, "_expires": expires, "_replace": replace})
+        )
+
+    def answer(self, result: Mapping[str, Any], *, ok: bool = True) -> None:
+        """Gather the answer to a command."""
+        self._open()
+        self.result = (ok, dict(result))
+
+    @property
+    def empty(self) -> bool:
+        """True where nothing has to be committed."""
+        return not (self.writes or self.node_changes or self.publishes)
+
+    def close(self) -> None:
+        """From here on every use is a mistake."""
+        self.closed = True
+
+    def _open(self) -> None:
+        if self.closed:
+            raise RuntimeError("this tx is closed: its hook has returned or was given up")
+
+
+def check_topic(topic: str) -> None:
+    """Raise DataError where MQTT cannot publish to this topic."""
+    if not topic or any(c in topic for c in "+#\0") or len(topic.encode()) > 65_535:
+        raise DataError(
+            f"{topic!r} is no topic to publish to",
+            why="it is empty, too long, or has a wildcard or NUL in it",
+            hint="build topics with gateway.Topics",
+        )
+
+
+class Effect:
+    """One plugin's gathered work with the ids that its rows will get."""
+
+    __slots__ = ("change_ids", "parcels", "plugin", "tx")
+
+    def __init__(self, plugin: str, tx: Gathered, node_id: int, ids: Ids, now: float) -> None:
+        self.plugin = plugin
+        self.tx = tx
+        self.parcels = [_parcel(ids.outbox(), node_id, now, *spec) for spec in tx.publishes]
+        self.change_ids = [ids.journal() for _ in range(3)] if tx.node_changes else []
+
+
+class Ids:
+    """Row numbers, given out in memory so that an insert can be recognised when it is run twice."""
+
+    def __init__(self, journal_id: int, outbox_id: int, refused_id: int) -> None:
+        self._journal = journal_id
+        self._outbox = outbox_id
+        self._refused = refused_id
+
+    @classmethod
+    def load(cls, connection: Connection) -> Ids:
+        """Go on behind the highest numbers in the store."""
+        tops = [
+            connection.execute(f"SELECT coalesce(max(id), 0) FROM {table}").fetchone()[0]
+            for table in ("journal", "outbox", "refused")
+        ]
+        return cls(*tops)
+
+    def journal(self) -> int:
+        """The next number of `journal`."""
+        self._journal += 1
+        return self._journal
+
+    def outbox(self) -> int:
+        """The next number of `outbox`."""
+        self._outbox += 1
+        return self._outbox
+
+    def refused(self) -> int:
+        """The next number of `refused`."""
+        self._refused += 1
+        return self._refused
+
+
+class Unit:
+    """One event's work, or one retried delivery's (`only` names its plugin)."""
+
+    __slots__ = (
+        "answer", "before", "change_row", "changes", "deliveries", "effects", "fail_row", "failed",
+        "item", "journal_id", "kept", "lane", "late", "node", "only", "parcels", "replaced", "tried",
+    )  # fmt: skip
+
+    def __init__(self, item: Any, journal_id: int, lane: str, node: Node) -> None:
+        self.item = item
+        self.journal_id = journal_id
+        self.lane = lane
+        self.before = node
+        self.node = node
+        self.effects: list[Effect] = []
+        self.deliveries: list[journal.Delivery] = []
+        self.only: str | None = None
+        self.answer: str | None = None
+        self.late: list[Any] = []
+        self.tried = False
+        self.change_row: Callable[[int, str, str | None, str, str], journal.Row] | None = None
+        self.fail_row: Callable[[str, Exception], journal.Delivery] = _no_row
+        self._reset()
+
+    def _reset(self) -> None:
+        self.node = self.before
+        self.failed: list[tuple[str, Exception]] = []
+        self.parcels: list[outbox.Parcel] = []
+        self.replaced: list[int] = []
+        self.changes: list[journal.Row] = []
+        self.kept: list[journal.Delivery] = []
+
+    def apply(self, connection: Connection, now: float) -> Unit:
+        """Do it all; what a plugin's own statement breaks is undone for that plugin alone."""
+        if self.tried and self._applied(connection):
+            return self
+        self.tried = True
+        self._reset()
+        for effect in self.effects:
+            if not effect.tx.empty:
+                self._apply_effect(connection, effect, now)
+        if self.node is not self.before and nodes.lane_of(self.node) != self.lane:
+            journal.move_lane(connection, self.lane, nodes.lane_of(self.node))
+        if self.journal_id:
+            self.kept = [*self.deliveries, *(self.fail_row(*failure) for failure in self.failed)]
+            for delivery in self.kept:
+                journal.put_delivery(connection, delivery)
+            self._mark(connection)
+        return self
+
+    def _applied(self, connection: Connection) -> bool:
+        if not self.journal_id:
+            return False
+        if self.only is not None:
+            found = connection.execute(
+                "SELECT 1 FROM delivery WHERE journal_id = ? AND plugin = ? AND state = 'open'",
+                (self.journal_id, self.only),
+            ).fetchone()
+            return found is None
+        return journal.state_of(connection, self.journal_id) != journal.WAITING
+
+    def _mark(self, connection: Connection) -> None:
+        if self.only is not None:
+            if not self.kept:
+                journal.end_delivery(connection, self.journal_id, self.only)
+            else:
+                journal.settle(connection, self.journal_id)
+            return
+        is_open = any(delivery.state == "open" for delivery in self.kept)
+        state = journal.GATHERED if is_open else journal.DONE
+        connection.execute(
+            "UPDATE journal SET state = ?, answer = coalesce(?, answer) WHERE id = ?",
+            (state, self.answer, self.journal_id),
+        )
+
+    def _apply_effect(self, connection: Connection, effect: Effect, now: float) -> None:
+        connection.execute("SAVEPOINT effect")
+        kept = self.node, list(self.changes)
+        try:
+            self._write_node(connection, effect, now)
+            for sql, params in effect.tx.writes:
+                connection.execute(sql, params)
+            replaced = outbox.put(connection, effect.parcels)
+            if self.changes:
+                journal.add(connection, self.changes)
+        except Exception as error:
+            if is_trouble(error):
+                raise
+            connection.execute("ROLLBACK TO effect")
+            self.node, self.changes = kept
+            self.failed.append((effect.plugin, error))
+        else:
+            self.parcels += effect.parcels
+            self.replaced += replaced
+        connection.execute("RELEASE effect")
+
+    def _write_node(self, connection: Connection, effect: Effect, now: float) -> None:
+        wanted = effect.tx.node_changes
+        if not wanted or (not self.node.known and not creates(wanted)):
+            return
+        after = nodes.patched(self.node, wanted, now)
+        nodes.write(connection, self.node, after)
+        if self.change_row is not None:
+            for number, (field, old, new) in zip(
+                effect.change_ids, differences(self.node, after), strict=False
+            ):
+                self.changes.append(self.change_row(number, field, old, new, effect.plugin))
+        self.node = after
+
+
+def creates(changes: Mapping[str, Any]) -> bool:
+    """True for changes that name a node, which is what makes one."""
+    return bool(changes.get("hardware_id") or changes.get("uid"))
+
+
+def differences(before: Node, after: Node) -> Iterator[tuple[str, str | None, str]]:
+    """(field, before, after) of everything that plugins are told of."""
+    if not before.known:
+        yield "node", None, after.uid
+    for field in CHANGES:
+        old, new = getattr(before, field), getattr(after, field)
+        if old != new:
+            yield field, old if before.known else None, new
+
+
+def _parcel(
+    number: int, node_id: int, now: float, topic: str, body: bytes, options: dict[str, Any]
+) -> outbox.Parcel:
+    expires, replace = options["_expires"], options["_replace"]
+    shown = {name: value for name, value in options.items() if not name.startswith("_")}
+    return outbox.Parcel(
+        number,
+        node_id,
+        topic,
+        body,
+        msgspec.json.encode(shown).decode(),
+        replace,
+        None if expires is None else now + expires,
+        0,
+        journal.checksum(topic, body),
+    )
+
+
+def _no_row(plugin: str, error: Exception) -> journal.Delivery:
+    raise AssertionError(f"{plugin} failed in a unit without a journal row: {error}")
+
+
+def answer_text(ok: bool, result: Mapping[str, Any]) -> str:
+    """The JSON that a command's journal row keeps."""
+    return json.dumps({"ok": ok, "result": dict(result)}, ensure_ascii=False, default=str)
