@@ -46,6 +46,8 @@ class Node(msgspec.Struct, frozen=True, kw_only=True):
     """The node_secret that the node has proved to have. Never show it."""
     trial_secret: str | None = None
     """The node_secret of a config that is on trial; receipts are signed with it meanwhile."""
+    desired_revision: int = 0
+    """The config revision that the node should run, 0 for none; its receipts carry it."""
     first_seen_at: float | None = None
     last_seen_at: float | None = None
     created_at: float = 0.0

@@ -64,6 +64,7 @@ CREATE TABLE nodes (
     hardware_revision TEXT,
     secret            TEXT,
     trial_secret      TEXT,
+    desired_revision  INTEGER NOT NULL DEFAULT 0,
     first_seen_at     REAL,
     last_seen_at      REAL,
     created_at        REAL NOT NULL,
