@@ -9,6 +9,7 @@ Whatever a plugin raises, `SystemExit` included, is its own failure and ends her
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import inspect
 import threading
 import time
@@ -146,10 +147,8 @@ class Runner:
         self._flushing = False
         if self._finished:
             finished, self._finished = self._finished, []
-            try:
+            with contextlib.suppress(RuntimeError):  # the gateway is gone; the journal has them
                 self._home.call_soon_threadsafe(self._report, finished)
-            except RuntimeError:
-                pass  # the gateway is gone; the journal has them all
 
 
 Report = Callable[[list[Delivery]], None]
@@ -275,13 +274,16 @@ class _go_on:
     def __await__(self) -> Generator[Any, Any, None]:
         waiting = self._first
         while True:
+            problem: BaseException | None = None
+            value = None
             try:
                 value = yield waiting
             except BaseException as error:  # noqa: BLE001 - passed on to the plugin's coroutine
-                step = lambda error=error: self._coroutine.throw(error)
-            else:
-                step = lambda value=value: self._coroutine.send(value)
+                problem = error
             try:
-                waiting = step()
+                if problem is None:
+                    waiting = self._coroutine.send(value)
+                else:
+                    waiting = self._coroutine.throw(problem)
             except StopIteration:
                 return

@@ -12,18 +12,17 @@ import asyncio
 import logging
 import time
 from collections import deque
-from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 import msgspec
 
-from gateway.api import Node, NodeChange
+from gateway.api import Node
 from gateway.errors import Refusal
 from gateway.flow.calls import Delivery, Runners
 from gateway.flow.lanes import Item, Lanes, source_of
-from gateway.flow.work import Effect, Gathered, Ids, Unit, answer_text, creates
+from gateway.flow.work import Effect, Gathered, Unit, answer_text, creates
 from gateway.host.registry import Bound, Plugin
-from gateway.protocol.messages import Event, RawEvent
 from gateway.store import journal, nodes
 
 if TYPE_CHECKING:

@@ -20,8 +20,19 @@ class Item:
     """One event in memory, from its journal row to its commit."""
 
     __slots__ = (
-        "closed", "deliveries", "event", "held", "identity", "klass", "kind", "lane", "left",
-        "node", "only", "row", "started",
+        "closed",
+        "deliveries",
+        "event",
+        "held",
+        "identity",
+        "kind",
+        "klass",
+        "lane",
+        "left",
+        "node",
+        "only",
+        "row",
+        "started",
     )  # fmt: skip
 
     def __init__(self, row: journal.Row, event: Event | None = None) -> None:

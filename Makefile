@@ -1,0 +1,55 @@
+# The verbs of this house. `make run` and `make test` need only git, make and python3 with venv.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+STATE  ?= .run
+ONCE   ?=
+NODES  ?= 3
+
+.DEFAULT_GOAL := help
+.PHONY: help run test check e2e field bench clean
+
+help: ## Show the verbs
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
+
+# -- setting up: each stamp is made anew when what it depends on changes ----------------------
+$(VENV)/.run-ready: requirements/run.txt pyproject.toml tools/fetch_umqtt.py
+	@printf 'setting up        .venv, %s packages\n' "$$(grep -c '==' requirements/run.txt)"
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || { \
+	  echo "error: python3 cannot make a virtual environment" >&2; \
+	  echo "why:   its venv module is missing" >&2; \
+	  echo "next:  sudo apt install python3-venv" >&2; exit 69; }
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements/run.txt
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@$(BIN)/python tools/fetch_umqtt.py --quiet
+	@touch $@
+
+$(VENV)/.test-ready: $(VENV)/.run-ready requirements/test.txt
+	@printf 'setting up        test tools, %s packages\n' "$$(grep -c '==' requirements/test.txt)"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements/test.txt
+	@sh tools/need-mosquitto.sh
+	@touch $@
+
+run: $(VENV)/.run-ready ## The main job: broker, gateway, three nodes, a config each (ONCE=1 to exit when done)
+	@exec $(BIN)/gateway --state-dir $(STATE) run --simulate $(NODES) $(if $(ONCE),--once,)
+
+test: $(VENV)/.test-ready check ## Everything that proves it, in under ten minutes
+	@$(BIN)/python -m pytest -q -n 2 --dist loadgroup $(ARGS)
+
+check: $(VENV)/.test-ready ## Lint and types
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/pyright --project device/pyrightconfig.json
+
+e2e: $(VENV)/.test-ready ## The journeys alone
+	@$(BIN)/python -m pytest -q tests/e2e $(ARGS)
+
+field: $(VENV)/.test-ready ## What went wrong in the field, one test each
+	@$(BIN)/python -m pytest -q tests/field $(ARGS)
+
+bench: $(VENV)/.test-ready ## Measure; prints the tables that docs/figures.md keeps
+	@$(BIN)/python -m bench $(ARGS)
+
+clean: ## Remove what the verbs made (never your state)
+	@rm -rf $(VENV) .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis
