@@ -120,7 +120,7 @@ class Gateway:
             engine = self._engine
         if engine is None:
             return
-        adding = self._run(engine.add_handler(found))
+        adding = self._run(engine.uplink.add(found))
         if _running_loop() is None:
             adding.result(10.0)
 
@@ -158,7 +158,7 @@ class Gateway:
             self._engine = engine
             late = self._handlers[len(handlers) :]
         for handler in late:
-            await engine.add_handler(handler)
+            await engine.uplink.add(handler)
 
     def _need(self) -> Engine:
         if self._engine is None:

@@ -13,7 +13,7 @@ import contextlib
 import inspect
 import threading
 import time
-from collections.abc import Callable, Coroutine, Generator
+from collections.abc import Awaitable, Callable, Coroutine, Generator
 from concurrent.futures import Future
 from typing import Any
 
@@ -107,7 +107,7 @@ class Runner:
         except BaseException as error:  # noqa: BLE001 - a plugin's failure is its own
             self._end(delivery, error)
 
-    def _task(self, delivery: Delivery, coroutine: Coroutine[Any, Any, None]) -> None:
+    def _task(self, delivery: Delivery, coroutine: Awaitable[None]) -> None:
         async def run() -> None:
             try:
                 await coroutine

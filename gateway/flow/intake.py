@@ -51,6 +51,7 @@ class Intake:
         self._beats: dict[tuple[str, str], tuple[str, int]] = {}
         self._buckets: dict[str, list[float]] = {}
         self.counts: Counter[str] = Counter()
+        self.is_copy: Callable[[str], bool] = lambda _topic: False
         self.on_full: Callable[[bool], None] = lambda _full: None
         self._full = False
 
@@ -106,6 +107,9 @@ class Intake:
 
     def _understand(self, message: Any) -> tuple[str | None, Event | None, Topic | None]:
         """Kind, event and topic; kind None where there is nothing to journal. Raises Refusal."""
+        if message.session == "control" and self.is_copy(message.topic):
+            self.counts["copy"] += 1
+            return None, None, None
         wanted_raw = self._parts.handlers.wants(message.topic)
         try:
             topic = parse(message.topic, self._parts.root)

@@ -21,7 +21,6 @@ from gateway.store.sqlite import Connection
 
 if TYPE_CHECKING:
     from gateway.flow.intake import Intake
-    from gateway.flow.lanes import Lanes
     from gateway.flow.parts import Parts
 
 log = logging.getLogger(__name__)
@@ -31,10 +30,9 @@ Done = tuple[bool, dict[str, Any]]
 class Operator:
     """Takes commands from the watch on `commands.db`."""
 
-    def __init__(self, parts: Parts, intake: Intake, lanes: Lanes) -> None:
+    def __init__(self, parts: Parts, intake: Intake) -> None:
         self._parts = parts
         self._intake = intake
-        self._lanes = lanes
         self.facts: Callable[[], dict[str, Any]] = dict
         self._verbs: dict[str, Callable[[Asked, dict[str, Any]], Any]] = {
             "status": self._status,

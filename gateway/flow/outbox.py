@@ -47,10 +47,6 @@ class Outbox:
         self.waiting = 0
         self.sent = 0
 
-    def restore(self, parcels: Iterable[Parcel]) -> None:
-        """Start-up: what was not acknowledged before."""
-        self.push(parcels)
-
     def push(self, parcels: Iterable[Parcel], replaced: Iterable[int] = ()) -> None:
         """Committed parcels, and the ids of older ones that they replaced."""
         self._replaced.update(replaced)

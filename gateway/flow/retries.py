@@ -26,6 +26,7 @@ from gateway.store import journal
 if TYPE_CHECKING:
     from gateway.flow.dispatch import Dispatcher
     from gateway.flow.parts import Parts
+    from gateway.settings.model import Handlers
 
 log = logging.getLogger(__name__)
 
@@ -45,18 +46,15 @@ class Key:
 class Retries:
     """Open deliveries, their attempts, and a breaker for each plugin."""
 
-    def __init__(self, parts: Parts, *, attempts: int, backoff: float, backoff_max: float) -> None:
+    def __init__(self, parts: Parts, times: Handlers) -> None:
         self._parts = parts
-        self._attempts = attempts
-        self._backoff = backoff
-        self._backoff_max = backoff_max
+        self._times = times
         self._keys: dict[tuple[str, str], Key] = {}
         self._late: dict[tuple[int, str], tuple[Delivery, asyncio.Future[None]]] = {}
         self._waiting: dict[int, asyncio.Future[None]] = {}
         self._breakers: dict[str, Breaker] = {}
         self._came_back = asyncio.Event()
         self.dispatcher: Dispatcher | None = None
-        self.breaker_failures = 5
 
     # -- what the dispatcher asks ------------------------------------------------------------
 
@@ -72,7 +70,7 @@ class Retries:
         if found is None:
             # a hello must never be kept for long: the identity plugin is tried again soon (rule 13)
             most = 5.0 if plugin == "hello" else 600.0
-            found = Breaker(self.breaker_failures, min(30.0, most), most)
+            found = Breaker(self._times.breaker_failures, min(30.0, most), most)
             self._breakers[plugin] = found
         return found
 
@@ -121,7 +119,7 @@ class Retries:
     ) -> journal.Delivery:
         """The row after a failed attempt: open with a back-off, or dead."""
         text = f"{type(error).__name__}: {error}"[:500]
-        state = "open" if attempts < self._attempts else "dead"
+        state = "open" if attempts < self._times.attempts else "dead"
         if state == "dead":
             log.error(
                 "plugin %s gave up on message %d of %s after %d attempts (%s). "
@@ -133,7 +131,7 @@ class Retries:
                 text,
                 journal_id,
             )
-        pause = min(self._backoff * 2 ** (attempts - 1), self._backoff_max)
+        pause = min(self._times.backoff * 2 ** (attempts - 1), self._times.backoff_max)
         pause *= 0.5 + random.random() / 2  # noqa: S311 - jitter, not a secret
         return journal.Delivery(
             journal_id, plugin, lane, state, attempts, time.time() + pause, text
