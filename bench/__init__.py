@@ -1,0 +1,1 @@
+"""Measurements (BENCH.md's rules: ratios within one run, candidates in turn, medians)."""

@@ -1,0 +1,100 @@
+"""The journal's rows: duplicates, order, deliveries, pruning."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from gateway.store import journal, migrations
+from gateway.store.sqlite import open_writer
+
+
+@pytest.fixture
+def db(tmp_path: Path) -> Iterator[sqlite3.Connection]:
+    connection = open_writer(tmp_path / "gateway.db")
+    migrations.migrate_core(connection)
+    yield connection
+    connection.close()
+
+
+def row(number: int, lane: str = "a", key: bytes | None = None, at: float = 100.0) -> journal.Row:
+    topic, payload = f"hydro/g/z/{lane}/status", b"{}"
+    crc = journal.checksum(topic, payload)
+    return journal.Row(
+        number, at, at, "control", "journal", "status", lane, topic, payload, crc, dedupe=key
+    )
+
+
+def test_the_same_key_is_one_row(db: sqlite3.Connection) -> None:
+    """A second message with the key of an earlier one is reported and not kept."""
+    assert journal.add(db, [row(1, key=b"k")]) == set()
+    assert journal.add(db, [row(2, key=b"k"), row(3, key=b"other")]) == {2}
+    assert journal.get(db, 2) is None
+
+
+def test_adding_a_group_again_changes_nothing(db: sqlite3.Connection) -> None:
+    """A group that is taken again after a failed commit finds its own rows, not duplicates."""
+    group = [row(1, key=b"a"), row(2), row(3, key=b"c")]
+    assert journal.add(db, group) == set()
+    assert journal.add(db, group) == set()
+    assert db.execute("SELECT count(*) FROM journal").fetchone() == (3,)
+
+
+def test_a_lane_is_read_in_order(db: sqlite3.Connection) -> None:
+    """Rows of one lane come in the order of their ids, behind the mark, and only waiting ones."""
+    journal.add(db, [row(n, lane="a" if n % 2 else "b") for n in range(1, 11)])
+    journal.done(db, [3])
+    assert [r.id for r in journal.next_of_lane(db, "a", 1, 10)] == [5, 7, 9]
+    assert journal.waiting_lanes(db) == [("a", 1, 4), ("b", 2, 5)]
+
+
+def test_a_row_is_done_when_its_last_delivery_is(db: sqlite3.Connection) -> None:
+    """A gathered row stays open until every plugin has it; a dead letter does not hold it open."""
+    journal.add(db, [row(1)])
+    db.execute("UPDATE journal SET state = 2")
+    for plugin in ("one", "two"):
+        journal.put_delivery(db, journal.Delivery(1, plugin, "a", "open", 0, 0.0, ""))
+    journal.end_delivery(db, 1, "one")
+    assert journal.state_of(db, 1) == journal.GATHERED
+    journal.put_delivery(db, journal.Delivery(1, "two", "a", "dead", 5, 0.0, "why"))
+    journal.settle(db, 1)
+    assert journal.state_of(db, 1) == journal.DONE
+
+
+def test_damaged_bytes_are_noticed(db: sqlite3.Connection) -> None:
+    """A flipped bit in a payload makes the row not intact."""
+    journal.add(db, [row(1)])
+    db.execute("UPDATE journal SET payload = x'7b7c'")
+    found = journal.get(db, 1)
+    assert found is not None
+    assert not found.intact()
+
+
+def test_pruning_keeps_what_is_not_done(db: sqlite3.Connection) -> None:
+    """Age and number remove done rows only; waiting rows and rows with dead letters stay."""
+    journal.add(db, [row(n, at=10.0) for n in range(1, 101)])
+    journal.done(db, range(1, 91))
+    journal.put_delivery(db, journal.Delivery(5, "p", "a", "dead", 5, 0.0, "why"))
+    removed = journal.prune(db, before=20.0, keep_rows=1_000_000)
+    assert removed == 89
+    left = {r[0] for r in db.execute("SELECT id FROM journal")}
+    assert left == {5, *range(91, 101)}
+
+
+def test_pruning_by_number_keeps_the_newest(db: sqlite3.Connection) -> None:
+    """With young rows the number decides, and a command keeps its key for its day."""
+    journal.add(db, [row(n, at=1e9) for n in range(1, 51)])
+    db.execute("UPDATE journal SET class = 'command' WHERE id = 2")
+    journal.done(db, range(1, 51))
+    journal.prune(db, before=0.0, keep_rows=10)
+    assert [r[0] for r in db.execute("SELECT id FROM journal ORDER BY id")] == [2, *range(41, 51)]
+
+
+def test_the_newest_refused_are_kept(db: sqlite3.Connection) -> None:
+    """Refused messages are bounded by number."""
+    rows = [journal.Refused(n, 1.0, "t", b"x", "not_json", "why") for n in range(1, 31)]
+    journal.refuse(db, rows, keep=10)
+    assert [r[0] for r in db.execute("SELECT id FROM refused ORDER BY id")] == list(range(21, 31))
