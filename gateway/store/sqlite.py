@@ -56,6 +56,12 @@ def open_reader(path: Path) -> Connection:
         )
         connection.execute("SELECT count(*) FROM sqlite_master").fetchall()
     except sqlite3.Error as error:
+        if not path.exists():
+            raise StoreError(
+                f"there is no database at {path}",
+                why=str(error),
+                hint="start the gateway once (gateway run), or name another folder with --state-dir",
+            ) from error
         raise _explain(path, error) from error
     return connection
 
@@ -114,14 +120,6 @@ def _explain(path: Path, error: Exception) -> StoreError:
             f"{path} is not a usable SQLite database",
             why=text,
             hint=f"move it away (mv {path} {path}.broken) and start again; nodes register themselves anew",
-        )
-    if "no such" in text.lower() or not path.exists():
-        if not os.access(path.parent if path.parent.exists() else Path(), os.W_OK):
-            return _unwritable(path, text)
-        return StoreError(
-            f"there is no database at {path}",
-            why=text,
-            hint="start the gateway once (gateway run), or name another folder with --state-dir",
         )
     return _unwritable(path, text)
 
