@@ -199,7 +199,7 @@ def _run(command: Any) -> int:
     """The exit code of a command."""
     try:
         result = command()
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - the last resort: one line and an exit code
         return report(error)
     except KeyboardInterrupt:
         click.echo("interrupted", err=True)

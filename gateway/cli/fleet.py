@@ -1,0 +1,296 @@
+"""`gateway simulate`, and the nodes of `gateway run --simulate`: the device's own files as processes.
+
+Rules of this file. A node is real MicroPython where its command is installed beside our Python, else
+the same files under CPython. Each has a folder of its own that is kept, so that the next run finds
+the same hardware. A node that ends is started again, as a board's reset would. No node outlives us.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import secrets
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import click
+
+from gateway.cli import examples, output
+from gateway.cli.operator import Operator
+from gateway.errors import BrokerError, GatewayError
+
+TYPES = ("climate", "ph", "relay", "ec", "irrig", "light", "water_sensor", "recirculation")
+HEAP = "192k"
+_HARDWARE = re.compile(r"esp32-[0-9a-f]{12}")
+_RESTART_PAUSE = 1.0
+_MOST_RESTARTS = 20
+# Linux ends the child when we die, however we die; a node must not go on alone for ever
+_GUARD = (
+    "import ctypes,os,signal,sys;ctypes.CDLL(None).prctl(1,signal.SIGKILL);"
+    "os.getppid()==int(sys.argv[1]) or os._exit(1);os.execvp(sys.argv[2],sys.argv[2:])"
+)
+
+
+class Parts(NamedTuple):
+    """What a node is made of on this machine."""
+
+    device: Path
+    umqtt: Path
+    micropython: Path | None
+
+    @property
+    def kind(self) -> str:
+        """`real MicroPython` or `CPython`, for the story."""
+        return "real MicroPython" if self.micropython else "CPython"
+
+
+class Broker(NamedTuple):
+    """Where the nodes connect."""
+
+    host: str
+    port: int
+    username: str = ""
+    password: str = ""
+    root: str = "hydro"
+
+
+def find_parts() -> Parts:
+    """The device files, umqtt and MicroPython. Raises GatewayError naming what is missing."""
+    import gateway
+
+    package = Path(gateway.__file__).parent
+    source = package.parent
+    device = next((d for d in (package / "_device", source / "device") if _is_device(d)), None)
+    if device is None:
+        raise GatewayError(
+            "the node's files are not here",
+            why=f"neither {package / '_device'} nor {source / 'device'} has a main.py",
+            hint="install the gateway again, or run this in its source folder",
+        )
+    given = os.environ.get("UMQTT_DIR")
+    places = [Path(given)] if given else [Path(".cache/umqtt"), source / ".cache/umqtt"]
+    umqtt = next((p.resolve() for p in places if (p / "umqtt" / "simple.py").is_file()), None)
+    if umqtt is None:
+        raise GatewayError(
+            "umqtt.simple is not here",
+            why="looked in " + " and ".join(str(p) for p in places),
+            hint="python tools/fetch_umqtt.py, or set UMQTT_DIR to the folder that holds umqtt/simple.py",
+        )
+    micropython = Path(sys.executable).parent / "micropython"
+    return Parts(device, umqtt, micropython if os.access(micropython, os.X_OK) else None)
+
+
+def _is_device(folder: Path) -> bool:
+    return (folder / "main.py").is_file()
+
+
+def start_line(parts: Parts, folder: Path) -> tuple[list[str], dict[str, str]]:
+    """The command and the environment that start one node: the one place that knows them."""
+    main, given = str(parts.device / "main.py"), ["--dir", str(folder)]
+    environment = {k: v for k, v in os.environ.items() if not k.startswith(("GATEWAY", "PYTHON"))}
+    environment["UMQTT_DIR"] = str(parts.umqtt)
+    if parts.micropython is None:
+        return [sys.executable, "-u", main, *given], environment
+    environment["MICROPYPATH"] = f"{parts.device}:{parts.umqtt}:.frozen"
+    return [str(parts.micropython), "-X", f"heapsize={HEAP}", main, *given], environment
+
+
+def node_settings(hardware_id: str, node_type: str, broker: Broker) -> dict[str, Any]:
+    """The node.json of a simulated node."""
+    mqtt: dict[str, Any] = {"host": broker.host, "port": broker.port}
+    if broker.username:
+        mqtt |= {"username": broker.username, "password": broker.password}
+    return {
+        "hardware_id": hardware_id,
+        "node_type": node_type,
+        "root": broker.root,
+        "mqtt": mqtt,
+        "interval_s": 5,
+    }
+
+
+def make_folders(where: Path, number: int, broker: Broker) -> list[Path]:
+    """Folders of `number` nodes: those of the last run first, then new ones."""
+    where.mkdir(parents=True, exist_ok=True)
+    found = sorted(f for f in where.iterdir() if _HARDWARE.fullmatch(f.name) and f.is_dir())
+    folders = found[:number]
+    stem = folders[0].name[6:16] if folders else secrets.token_hex(5)
+    for index in range(len(folders), number):
+        tail = index + 1
+        while (where / f"esp32-{stem}{tail & 0xFF:02x}").exists() or tail > 0xFF:
+            stem, tail = secrets.token_hex(5), 1
+        folder = where / f"esp32-{stem}{tail:02x}"
+        folder.mkdir()
+        folders.append(folder)
+    for index, folder in enumerate(folders):
+        _write_settings(folder, node_settings(folder.name, TYPES[index % len(TYPES)], broker))
+    return folders
+
+
+def _write_settings(folder: Path, wanted: Mapping[str, Any]) -> None:
+    """Keep what is there (an identity, somebody's edits), but for where the broker is."""
+    path = folder / "node.json"
+    try:
+        kept = json.loads(path.read_text())
+    except (OSError, ValueError):
+        kept = {}
+    kept = {**wanted, **kept, "mqtt": {**kept.get("mqtt", {}), **wanted["mqtt"]}}
+    fresh = path.with_suffix(".new")
+    fresh.touch(mode=0o600)  # the broker's password may be in it
+    fresh.write_text(json.dumps(kept, indent=1) + "\n")
+    fresh.replace(path)
+
+
+class _Node:
+    """One process and what became of it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.process: subprocess.Popen[bytes] | None = None
+        self.restarts = 0
+        self.ended_at = 0.0
+
+
+class Fleet:
+    """Some nodes on this machine."""
+
+    def __init__(self, where: Path, number: int, broker: Broker) -> None:
+        self.parts = find_parts()
+        self._nodes = [_Node(folder) for folder in make_folders(where, number, broker)]
+
+    def __len__(self) -> int:
+        return len(self._nodes)
+
+    @property
+    def hardware_ids(self) -> list[str]:
+        """The nodes' hardware ids."""
+        return [node.folder.name for node in self._nodes]
+
+    @property
+    def title(self) -> str:
+        """`3 real MicroPython nodes started (192 KB heap each)`."""
+        heap = f" ({HEAP[:-1]} KB heap each)" if self.parts.micropython else ""
+        what = f"{self.parts.kind} node" + ("" if len(self) == 1 else "s")
+        return f"{len(self)} {what} started{heap}"
+
+    def start(self) -> None:
+        """Start all of them."""
+        for node in self._nodes:
+            self._start(node)
+
+    def _start(self, node: _Node) -> None:
+        command, environment = start_line(self.parts, node.folder.resolve())
+        if sys.platform == "linux":
+            guard = [sys.executable, "-I", "-S", "-c", _GUARD, str(os.getpid())]
+            command = guard + command
+        with (node.folder / "node.log").open("ab") as log:
+            if log.tell() > 1 << 20:
+                log.truncate(0)
+            node.process = subprocess.Popen(  # noqa: S603 - our own files, no shell
+                command,
+                env=environment,
+                cwd=node.folder,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,  # Ctrl+C is for us; we stop them in our order
+            )
+
+    def tend(self, now: float) -> list[str]:
+        """Start again what has ended; returns a line for each node that is given up."""
+        given_up = []
+        for node in self._nodes:
+            if node.process is None or node.process.poll() is None:
+                continue
+            if not node.ended_at:
+                node.ended_at = now
+                node.restarts += 1
+                if node.restarts > _MOST_RESTARTS:
+                    given_up.append(
+                        f"{node.folder.name} keeps ending: {self.last_words(node.folder)}"
+                    )
+                    node.process = None
+            elif now - node.ended_at >= _RESTART_PAUSE:
+                node.ended_at = 0.0
+                self._start(node)
+        return given_up
+
+    def last_words(self, folder: Path) -> str:
+        """The last line of a node's log."""
+        try:
+            lines = (
+                (folder / "node.log").read_bytes()[-2000:].decode("utf-8", "replace").split("\n")
+            )
+        except OSError:
+            return "no log"
+        return output.clean(next((x for x in reversed(lines) if x.strip()), "its log is empty"))
+
+    def restarts(self, hardware_id: str) -> int:
+        """How often this node ended and was started again."""
+        return next((n.restarts for n in self._nodes if n.folder.name == hardware_id), 0)
+
+    def stop(self, grace: float = 1.5) -> None:
+        """End all of them."""
+        running = [n.process for n in self._nodes if n.process and n.process.poll() is None]
+        for process in running:
+            process.send_signal(signal.SIGTERM)
+        deadline = time.monotonic() + grace
+        for process in running:
+            try:
+                process.wait(max(0.0, deadline - time.monotonic()))
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+
+@click.command(
+    epilog=examples(
+        "gateway simulate -n 20",
+        "gateway --state-dir .run simulate -n 3    against the gateway that runs there",
+    )
+)
+@click.option(
+    "-n", "--nodes", "number", default=3, type=click.IntRange(1, 255), help="How many (3)."
+)
+@click.pass_obj
+def simulate(operator: Operator, number: int) -> None:
+    """Start nodes without hardware.
+
+    They connect to the broker of the running gateway, else to the one in the settings, and go on
+    until Ctrl+C. Their folders stay in the state folder, so the next call starts the same nodes.
+    """
+    broker = find_broker(operator)
+    fleet = Fleet(operator.state_dir / "nodes", number, broker)
+    fleet.start()
+    operator.line(f"{'nodes':<17} {fleet.title}, broker {broker.host}:{broker.port}")
+    operator.say("Ctrl+C stops them; look at them with: gateway nodes list")
+    signal.signal(signal.SIGTERM, signal.getsignal(signal.SIGINT))
+    try:
+        while True:
+            for text in fleet.tend(time.monotonic()):
+                operator.say(text)
+            time.sleep(0.5)
+    finally:
+        fleet.stop()
+
+
+def find_broker(operator: Operator) -> Broker:
+    """The running gateway's broker, else the configured one. Raises BrokerError for none at all."""
+    mqtt = operator.loaded.settings.mqtt
+    host, port = mqtt.host, mqtt.port
+    if operator.running:
+        facts = operator.ask("status", wait=5.0).result
+        host, port = facts.get("host") or host, facts.get("port") or port
+    if not host:
+        raise BrokerError(
+            "there is no broker to connect to",
+            why=f"no gateway runs on {operator.state_dir}, and [mqtt] host is not set",
+            hint="gateway run (in another terminal), then this again",
+        )
+    return Broker(host, port, mqtt.username, mqtt.password, mqtt.root)

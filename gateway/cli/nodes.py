@@ -1,0 +1,289 @@
+"""`gateway nodes`: list, show, watch, forget. Plugins add commands to this group.
+
+Rules of this file. Only the store is read; a plugin's tables may be missing, and then its columns
+show "-". `fleet` is the one query behind the list, the live table and the story of `gateway run`.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import click
+
+from gateway.cli import Group, examples, json_option, output
+from gateway.cli.operator import Operator
+
+HEAD = ("NODE", "TYPE", "STATE", "LIFE", "CONFIG", "LAST SEEN", "HEAP FREE")
+_KIND_NAMES = {
+    "ph": "pH node", "ec": "EC node", "climate": "climate node", "irrig": "irrigation node",
+    "light": "light node", "relay": "relay node", "water_sensor": "water sensor",
+    "recirculation": "recirculation node",
+}  # fmt: skip
+
+
+def fleet(operator: Operator, only: int | None = None) -> list[dict[str, Any]]:
+    """A row for each node, newest last: the registry with what config and heartbeat know."""
+    config = operator.has("config_desired")
+    beats = _beat_table(operator)
+    columns = [
+        "n.id, n.uid, n.hardware_id, n.name, n.type, n.lifecycle_state, n.life, n.gh, n.zone"
+    ]
+    columns.append("n.pending_gh, n.pending_zone, n.fw_version, n.boot_id, n.protocol")
+    columns.append("n.first_seen_at, n.last_seen_at, n.created_at")
+    joins = ""
+    if config:
+        columns.append("c.revision AS config_revision, c.state AS config_state")
+        joins += " LEFT JOIN config_desired c ON c.node_id = n.id"
+    else:
+        columns.append("NULL AS config_revision, NULL AS config_state")
+    columns += [f"{'b.' + there if there else 'NULL'} AS {name}" for name, there in beats.items()]
+    if any(beats.values()):
+        joins += " LEFT JOIN heartbeat_nodes b ON b.node_id = n.id"
+    where = "" if only is None else f" WHERE n.id = {int(only)}"
+    return operator.read(f"SELECT {', '.join(columns)} FROM nodes n{joins}{where} ORDER BY n.id")
+
+
+def _beat_table(operator: Operator) -> dict[str, str]:
+    """Our names for what the heartbeat plugin keeps -> its columns, "" where it has none."""
+    there = {
+        row["name"]
+        for row in operator.read("SELECT name FROM pragma_table_info('heartbeat_nodes')")
+    }
+    wanted = ("free_heap", "min_free_heap", "rssi", "interval_s", "beats", "missed", "uptime")
+    return {name: name if name in there else "" for name in wanted}
+
+
+def config_word(row: dict[str, Any]) -> str:
+    """`v1 verified`, `v2 rolled back`, `-`."""
+    if row["config_revision"] is None:
+        return "-"
+    word = {"applied": "on trial"}.get(row["config_state"], row["config_state"].replace("_", " "))
+    return f"v{row['config_revision']} {word}"
+
+
+def name_of(row: dict[str, Any]) -> str:
+    """The name that a person uses for the node."""
+    return str(row["uid"] or row["hardware_id"] or f"#{row['id']}")
+
+
+def cells(row: dict[str, Any], now: float) -> tuple[str, ...]:
+    """The row of the table."""
+    seen = row["last_seen_at"]
+    return (
+        output.clean(name_of(row)),
+        output.clean(row["type"]),
+        output.clean(row["lifecycle_state"]),
+        output.life(row["life"]),
+        config_word(row),
+        "-" if seen is None else output.span(max(0.0, now - seen)),
+        output.size(row["free_heap"]),
+    )
+
+
+def as_json(row: dict[str, Any], now: float) -> dict[str, Any]:
+    """The row for machines."""
+    kept = {key: value for key, value in row.items() if not key.endswith("_at") and key != "id"}
+    for key in ("first_seen_at", "last_seen_at", "created_at"):
+        kept[key] = output.rfc3339(row[key])
+    seen = row["last_seen_at"]
+    kept["last_seen_seconds"] = None if seen is None else round(max(0.0, now - seen), 3)
+    return kept
+
+
+@click.group(
+    cls=Group,
+    epilog=examples(
+        "gateway nodes list --life offline",
+        "gateway nodes show nd-ph-0f3a91c2d412",
+        "gateway nodes watch",
+        "gateway nodes forget esp32-0f3a91c2d412",
+    ),
+)
+def nodes() -> None:
+    """Look at nodes, watch them, forget one."""
+
+
+@nodes.command(
+    "list", epilog=examples("gateway nodes list --type ph", "gateway nodes list --json | jq .nodes")
+)
+@click.option("--life", type=click.Choice(["online", "late", "offline", "seen", "never_seen"]))
+@click.option("--type", "node_type", metavar="TYPE", help="Nodes of this type only.")
+@json_option
+@click.pass_obj
+def list_(operator: Operator, life: str | None, node_type: str | None) -> None:
+    """One line for each node."""
+    now = time.time()
+    rows = [
+        row
+        for row in fleet(operator)
+        if life in (None, row["life"]) and node_type in (None, row["type"])
+    ]
+
+    def text() -> None:
+        if not rows:
+            operator.say("no nodes" + (" match" if life or node_type else " yet"))
+            operator.hint("gateway simulate -n 3")
+            return
+        operator.table(HEAD, [cells(row, now) for row in rows])
+
+    operator.show("gateway.nodes.list/1", {"nodes": [as_json(row, now) for row in rows]}, text)
+
+
+@nodes.command("show", epilog=examples("gateway nodes show nd-ph-0f3a91c2d412 --json"))
+@click.argument("node")
+@json_option
+@click.pass_obj
+def show(operator: Operator, node: str) -> None:
+    """Everything about one node."""
+    now = time.time()
+    known = operator.node(node)
+    row = fleet(operator, known["id"])[0]
+    row["hardware_revision"] = known["hardware_revision"]
+    configs = history(operator, row["id"])
+    channels = _channels(operator, row["id"])
+    data = {
+        "node": as_json(row, now) | {"hardware_revision": known["hardware_revision"]},
+        "configs": [_config_json(config) for config in configs],
+        "channels": channels,
+    }
+    operator.show(
+        "gateway.nodes.show/1",
+        data,
+        lambda: [operator.line(line) for line in portrait(row, configs, channels, now)] and None,
+    )
+
+
+def history(operator: Operator, node_id: int) -> list[dict[str, Any]]:
+    """The node's config revisions without their documents, newest first."""
+    if not operator.has("config_revisions"):
+        return []
+    return operator.read(
+        "SELECT revision, sha256, state, author, note, reason, path, queued_at, sent_at, "
+        "received_at, applied_at, verified_at, final_at FROM config_revisions "
+        "WHERE node_id = ? ORDER BY revision DESC LIMIT 20",
+        node_id,
+    )
+
+
+def _channels(operator: Operator, node_id: int) -> list[dict[str, Any]]:
+    if not operator.has("config_channels"):
+        return []
+    return operator.read(
+        "SELECT name, type, metric, unit FROM config_channels WHERE node_id = ? AND active = 1 "
+        "ORDER BY name",
+        node_id,
+    )
+
+
+def _config_json(config: dict[str, Any]) -> dict[str, Any]:
+    return {k: output.rfc3339(v) if k.endswith("_at") else v for k, v in config.items()}
+
+
+def portrait(
+    row: dict[str, Any],
+    configs: list[dict[str, Any]],
+    channels: list[dict[str, Any]],
+    now: float,
+) -> list[str]:
+    """The lines of `nodes show`."""
+    place = f" in {row['gh']} / {row['zone']}" if row["gh"] and row["zone"] else ", not bound"
+    kind = _KIND_NAMES.get(row["type"], f"node of type {row['type']}")
+    parts = {
+        "hardware": _hardware(row),
+        "life": _life(row, now),
+        "state": output.clean(row["lifecycle_state"]) + _pending(row),
+        "config": ", ".join(_told(config, now) for config in configs[:2]) or "none pushed",
+        "channels": ", ".join(_channel(c) for c in channels) or "not reported yet",
+    }
+    if row["name"]:
+        parts = {"name": output.clean(row["name"]), **parts}
+    lines = [f"{output.clean(name_of(row))}   {kind}{output.clean(place)}"]
+    return lines + [f"  {label:<10} {text}" for label, text in parts.items()]
+
+
+def _hardware(row: dict[str, Any]) -> str:
+    facts = [output.clean(row["hardware_id"] or "hardware id not known yet")]
+    if row["fw_version"]:
+        facts.append(f"firmware {output.clean(row['fw_version'])}")
+    if row.get("hardware_revision"):
+        facts.append(f"revision {output.clean(row['hardware_revision'])}")
+    if row["free_heap"] is not None:
+        lowest = row["min_free_heap"]
+        facts.append(
+            f"heap {output.size(row['free_heap'])}"
+            + (f" (lowest {output.size(lowest)})" if lowest is not None else "")
+        )
+    if row["rssi"] is not None:
+        facts.append(f"RSSI {row['rssi']} dBm")
+    return " · ".join(facts)
+
+
+def _life(row: dict[str, Any], now: float) -> str:
+    text = str(row["life"]).replace("_", " ")
+    if row["last_seen_at"] is not None:
+        ago = output.span(max(0.0, now - row["last_seen_at"]))
+        text += f", last seen {output.clock(row['last_seen_at'], now)} ({ago} ago)"
+    if row["boot_id"]:
+        text += f", boot {output.clean(row['boot_id'])}"
+    if row["interval_s"]:
+        text += f", beats every {output.span(row['interval_s'])}"
+    if row["beats"] is not None:
+        text += f", {row['missed'] or 0} missed of {row['beats']}"
+    return text
+
+
+def _pending(row: dict[str, Any]) -> str:
+    if not row["pending_zone"]:
+        return ""
+    return output.clean(f", on the way to {row['pending_gh']} / {row['pending_zone']}")
+
+
+def _told(config: dict[str, Any], now: float) -> str:
+    at = config["final_at"] or config["verified_at"] or config["applied_at"] or config["queued_at"]
+    text = f"v{config['revision']} {config['state'].replace('_', ' ')} {output.clock(at, now)}"
+    if config["reason"]:
+        text += f": {output.clean(config['reason'])}"
+    return text
+
+
+def _channel(channel: dict[str, Any]) -> str:
+    about = " ".join(x for x in (channel["metric"], channel["unit"]) if x)
+    return output.clean(f"{channel['name']} ({about or channel['type'] or '?'})")
+
+
+@nodes.command("watch", epilog=examples("gateway nodes watch", "gateway nodes watch --every 5"))
+@click.option("--every", default=1.0, metavar="SECONDS", help="How often to look (1).")
+@click.pass_obj
+def watch(operator: Operator, every: float) -> None:
+    """The list, kept current until Ctrl+C; elsewhere than on a terminal, a line for each change."""
+    from gateway.cli.story import Screen, between
+
+    screen = Screen(operator.paint)
+    before: list[dict[str, Any]] = []
+    while True:
+        now, rows = time.time(), fleet(operator)
+        if screen.live:
+            screen.draw(HEAD, [cells(row, now) for row in rows], "")
+        else:
+            for line in between(before, rows, now):
+                operator.line(line)
+        before = rows
+        time.sleep(max(0.1, every))
+
+
+@nodes.command("forget", epilog=examples("gateway nodes forget nd-ph-0f3a91c2d412 --yes"))
+@click.argument("node")
+@click.option("-y", "--yes", is_flag=True, help="Do not ask.")
+@json_option
+@click.pass_obj
+def forget(operator: Operator, node: str, yes: bool) -> None:
+    """Remove a node from the registry; it registers itself anew when it says hello again."""
+    name = name_of(operator.node(node))
+    if not yes and not click.confirm(f"forget {output.clean(name)}?", default=False, err=True):
+        operator.say("nothing done")
+        return
+    result = operator.order("nodes.forget", name)
+    operator.show(
+        "gateway.nodes.forget/1", result, lambda: operator.line(f"{output.clean(name)} forgotten")
+    )

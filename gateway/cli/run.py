@@ -1,0 +1,239 @@
+"""`gateway run`: the service in the foreground, its story, and the fleet of `--simulate`.
+
+Rules of this file. The gateway is an object of `gateway.app` and knows nothing of us; what happens
+to nodes is read from the store, as any other command does. The first signal stops everything in
+order (nodes, gateway, broker), the second one at once.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import signal
+import sys
+import threading
+import time
+from typing import TYPE_CHECKING
+
+import click
+
+from gateway.cli import examples, output, story
+from gateway.cli.fleet import Broker
+from gateway.cli.journey import Journey
+from gateway.cli.nodes import HEAD, cells
+from gateway.cli.operator import Operator
+from gateway.errors import StoreError
+
+if TYPE_CHECKING:
+    from gateway.settings.load import Loaded
+
+_TICK = 0.2
+_LIMIT = 120.0
+
+
+@click.command(
+    epilog=examples(
+        "gateway run                        on the settings that `gateway check` shows",
+        "gateway run --broker embedded      bring our own broker",
+        "gateway run --simulate 3           with three nodes, to see it work",
+        "gateway run --simulate 3 --once    until they are online and configured, then stop",
+    )
+)
+@click.option(
+    "--broker", type=click.Choice(["auto", "embedded", "external"]), help="[broker] mode."
+)
+@click.option(
+    "--simulate",
+    "number",
+    default=0,
+    type=click.IntRange(0, 255),
+    metavar="N",
+    help="Start N nodes.",
+)
+@click.option("--once", is_flag=True, help="With --simulate: stop when all nodes are configured.")
+@click.pass_obj
+def run(operator: Operator, broker: str | None, number: int, once: bool) -> int:
+    """Run the gateway until Ctrl+C."""
+    if once and not number:
+        raise click.UsageError("--once waits for simulated nodes: say how many with --simulate N")
+    loaded = operator.load(**{"broker.mode": broker})
+    service = Service(operator, loaded, number, once)
+    service.listen()
+    return service.serve()
+
+
+class Service:
+    """One run, from the first line to the last."""
+
+    def __init__(self, operator: Operator, loaded: Loaded, number: int, once: bool) -> None:
+        from gateway.app import Gateway
+
+        self._operator = operator
+        self._loaded = loaded
+        self._number = number
+        self._once = once
+        self.gateway = Gateway(loaded.settings)
+        self._screen = story.Screen(operator.paint, table=number > 0 and not once)
+        self._signal = 0
+        self._stop = threading.Event()
+        self._ever_connected = False
+        self._embedded = False
+        self._journey: Journey | None = None
+        set_up_logging(operator, self._screen)
+
+    def listen(self) -> None:
+        """Take the signals."""
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, self._on_signal)
+
+    def _on_signal(self, number: int, _frame: object) -> None:
+        if self._signal:
+            os._exit(128 + number)
+        self._signal = number
+        self._stop.set()
+
+    def serve(self) -> int:
+        """The whole run; returns the exit code."""
+        self.gateway.on_story(self._told)
+        code = 0
+        try:
+            self.gateway.start()
+            if self._until_ready():
+                self._say(
+                    "ready",
+                    "taking messages; Ctrl+C stops everything, `gateway --help` in another terminal",
+                )
+                code = self._go_on()
+        finally:
+            self._end()
+        return 130 if self._signal == signal.SIGINT else code
+
+    # -- the story ---------------------------------------------------------------------------
+
+    def _say(self, kind: str, text: str, *, timed: bool = False) -> None:
+        if not self._operator.quiet:
+            self._screen.say(story.line(kind, text, time.time() if timed else None))
+
+    def _told(self, kind: str, text: str) -> None:
+        """What the gateway tells, from its own thread."""
+        if kind == "lost" and not self._ever_connected:
+            mode = self._loaded.settings.broker.mode
+            origin = self._loaded.origins.get("mqtt.host", "the defaults")
+            self._screen.complain(
+                f"error: {output.clean(text)}",
+                f'why:   [mqtt] host and port come from {origin}; [broker] mode is "{mode}"',
+                "next:  start it (sudo systemctl start mosquitto), or use the embedded one: "
+                "gateway run --broker embedded",
+            )
+        else:
+            self._say(kind, text, timed=self._ever_connected)
+
+    # -- the way -----------------------------------------------------------------------------
+
+    def _until_ready(self) -> bool:
+        """Wait for the broker for as long as it takes; False where we were stopped."""
+        while not self._stop.is_set():
+            facts = self.gateway.facts()
+            self._embedded = facts["embedded"]
+            if facts["connected"]:
+                self._ever_connected = True
+                return True
+            self._stop.wait(0.05)
+        return False
+
+    def _go_on(self) -> int:
+        if not self._number:
+            self._stop.wait()
+            return 0
+        self._journey = Journey(self._operator, self.gateway, self._number, self._broker())
+        self._screen.say("")
+        self._say("nodes", self._journey.fleet.title)
+        self._screen.say("")
+        began = time.monotonic()
+        while not self._stop.wait(_TICK):
+            for line in self._journey.tick():
+                if not self._screen.live:
+                    self._screen.say(line)
+            rows, foot = self._journey.rows, self._journey.foot()
+            self._screen.draw(HEAD, [cells(row, time.time()) for row in rows], foot)
+            if self._once and (not self._journey.lacks() or time.monotonic() - began > _LIMIT):
+                return self._result(time.monotonic() - began)
+        return 0
+
+    def _broker(self) -> Broker:
+        mqtt, facts = self._loaded.settings.mqtt, self.gateway.facts()
+        return Broker(facts["host"], facts["port"], mqtt.username, mqtt.password, mqtt.root)
+
+    def _result(self, seconds: float) -> int:
+        """The table and the verdict of `--once`."""
+        assert self._journey is not None
+        rows, lacks = self._journey.rows, self._journey.lacks()
+        for line in [
+            "",
+            *output.aligned(HEAD, [cells(r, time.time()) for r in rows], self._operator.paint),
+        ]:
+            self._screen.say(line)
+        total = len(self._journey.fleet)
+        good = f"{total - len(lacks)} of {total} nodes registered, online and verified"
+        if not lacks:
+            self._screen.say(f"\nmain job done: {good} in {output.span(seconds)}")
+            return 0
+        self._screen.say(f"\nmain job not done: {good} after {output.span(seconds)}")
+        for name, why in lacks.items():
+            self._screen.complain(f"error: {name} {why}")
+        self._screen.complain(f"next:  read {self._operator.state_dir}/nodes/*/node.log")
+        return 1
+
+    def _end(self) -> None:
+        """Stop nodes, gateway, broker."""
+        began = time.monotonic()
+        self._screen.close()
+        what = []
+        if self._journey is not None:
+            self._journey.fleet.stop()
+            what.append(output.count(len(self._journey.fleet), "node"))
+        self.gateway.stop()
+        what.append(f"gateway ({output.count(self._left(), 'message')} left to do)")
+        if self._embedded:
+            what.append("broker")
+        took = f"done in {output.span(time.monotonic() - began)}"
+        self._say("stopping", f"{', '.join(what):<60} {took}")
+
+    def _left(self) -> int:
+        """Accepted messages that the next start goes on with."""
+        sql = (
+            "SELECT (SELECT count(*) FROM journal WHERE state = 0) + "
+            "(SELECT count(*) FROM delivery WHERE state = 'open') AS n"
+        )
+        try:
+            return int(self._operator.read(sql)[0]["n"])
+        except StoreError:
+            return 0
+
+
+class _Log(logging.Handler):
+    """Log lines on stderr, above a live table where there is one."""
+
+    def __init__(self, screen: story.Screen) -> None:
+        super().__init__()
+        self._screen = screen
+
+    def emit(self, record: logging.LogRecord) -> None:
+        with contextlib.suppress(OSError, ValueError):
+            self._screen.complain(*self.format(record).split("\n"))
+
+
+def set_up_logging(operator: Operator, screen: story.Screen) -> None:
+    """Warnings at a terminal, information for a service's log; -v, -vv and -q say otherwise."""
+    level = logging.WARNING if sys.stderr.isatty() else logging.INFO
+    if operator.quiet:
+        level = logging.ERROR
+    elif operator.verbose:
+        level = logging.INFO if operator.verbose == 1 else logging.DEBUG
+    handler = _Log(screen)
+    stamp = "" if os.environ.get("JOURNAL_STREAM") else "%(asctime)s "
+    handler.setFormatter(logging.Formatter(stamp + "%(levelname)s %(name)s: %(message)s"))
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(level)

