@@ -285,6 +285,9 @@ class Engine:
         return {
             "connected": self.link.connected,
             "broker": self._broker.describe() if self._broker else f"{options.host}:{options.port}",
+            "embedded": self._broker is not None,
+            "host": options.host,
+            "port": options.port,
             "trouble": str(self.trouble) if self.trouble else None,
             "uptime_seconds": round(time.time() - self._started_at, 1),
             "waiting": self.left,
