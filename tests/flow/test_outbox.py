@@ -1,0 +1,164 @@
+"""The outbox: order for each node, nothing lost on a bad connection, stamped and signed when it leaves."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import hmac
+import json
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from typing import Any
+
+from gateway.api import Node
+from gateway.errors import BrokerError
+from gateway.flow.outbox import Outbox, render
+from gateway.store import migrations
+from gateway.store import outbox as rows
+from gateway.store.journal import checksum
+from gateway.store.outbox import Parcel
+from gateway.store.sqlite import open_writer
+from gateway.store.writer import Writer
+
+
+def parcel(number: int, node: int = 1, key: str | None = None, expires: float | None = None) -> Parcel:
+    body = json.dumps({"n": number}).encode()
+    topic = f"hydro/{node}"
+    return Parcel(
+        number, node, topic, body, '{"qos":1,"retain":false}', key, expires, 0, checksum(topic, body)
+    )
+
+
+class Broker:
+    """Takes what is published; fails or waits when told so."""
+
+    def __init__(self) -> None:
+        self.got: list[tuple[str, int]] = []
+        self.fail = 0
+        self.hold: asyncio.Event | None = None
+
+    async def publish(self, topic: str, payload: bytes, _qos: int, _retain: bool) -> None:
+        if self.hold is not None:
+            await self.hold.wait()
+        if self.fail > 0:
+            self.fail -= 1
+            raise BrokerError("connection lost")
+        self.got.append((topic, json.loads(payload)["n"]))
+
+
+def run(
+    path: Path, body: Callable[[Outbox, Broker, Writer], Coroutine[Any, Any, None]]
+) -> tuple[Broker, int]:
+    """Run a body with an outbox on a real store; returns the broker and the rows left."""
+
+    async def go() -> tuple[Broker, int]:
+        connection = open_writer(path)
+        migrations.migrate_core(connection)
+        writer, broker = Writer(lambda: open_writer(path)), Broker()
+        writer.start(connection)
+        outbox = Outbox(writer, broker.publish, lambda _id: None)
+        await body(outbox, broker, writer)
+        await asyncio.wait_for(outbox.drain(), 10)
+        await outbox.stop()
+        left = await writer.submit(lambda c: len(rows.waiting(c)))
+        await writer.close()
+        return broker, left
+
+    return asyncio.run(go())
+
+
+async def put(outbox: Outbox, writer: Writer, parcels: list[Parcel]) -> None:
+    replaced = await writer.submit(lambda c: rows.put(c, parcels))
+    outbox.push(parcels, replaced)
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(10):
+        while not condition():
+            await asyncio.sleep(0.005)
+
+
+def test_everything_leaves_in_the_order_of_its_node(tmp_path: Path) -> None:
+    """Rows of a node arrive in order even when publishes fail, and are gone from the store then."""
+
+    async def body(outbox: Outbox, broker: Broker, writer: Writer) -> None:
+        broker.fail = 5
+        await put(outbox, writer, [parcel(n, node=n % 3) for n in range(30)])
+        outbox.connected(True)
+        await until(lambda: len(broker.got) == 30)
+
+    broker, left = run(tmp_path / "x.db", body)
+    for node in range(3):
+        mine = [n for topic, n in broker.got if topic == f"hydro/{node}"]
+        assert mine == sorted(mine)
+        assert len(mine) == 10
+    assert left == 0
+
+
+def test_nothing_leaves_while_disconnected(tmp_path: Path) -> None:
+    """Rows wait in the store, not in anybody's memory queue, until the link is there."""
+
+    async def body(outbox: Outbox, broker: Broker, writer: Writer) -> None:
+        await put(outbox, writer, [parcel(1)])
+        await asyncio.sleep(0)
+        assert broker.got == []
+        assert await writer.submit(lambda c: len(rows.waiting(c))) == 1
+        outbox.connected(True)
+        await until(lambda: len(broker.got) == 1)
+
+    assert run(tmp_path / "x.db", body)[1] == 0
+
+
+def test_a_newer_message_replaces_one_that_has_not_left(tmp_path: Path) -> None:
+    """With the same key only the newest is sent."""
+
+    async def body(outbox: Outbox, broker: Broker, writer: Writer) -> None:
+        for n in range(1, 4):
+            await put(outbox, writer, [parcel(n, key="config:1")])
+        await put(outbox, writer, [parcel(9)])
+        outbox.connected(True)
+        await until(lambda: (("hydro/1", 9) in broker.got))
+
+    broker, left = run(tmp_path / "x.db", body)
+    assert [n for _, n in broker.got] == [3, 9]
+    assert left == 0
+
+
+def test_what_is_pointless_is_dropped(tmp_path: Path) -> None:
+    """A receipt whose time is over is not sent any more."""
+
+    async def body(outbox: Outbox, broker: Broker, writer: Writer) -> None:
+        await put(outbox, writer, [parcel(1, expires=1.0), parcel(2)])
+        outbox.connected(True)
+        await until(lambda: len(broker.got) == 1)
+
+    broker, left = run(tmp_path / "x.db", body)
+    assert broker.got == [("hydro/1", 2)]
+    assert left == 0
+
+
+def test_damaged_bytes_are_never_sent(tmp_path: Path) -> None:
+    """A row whose CRC does not fit is dropped, and the one behind it goes."""
+
+    async def body(outbox: Outbox, broker: Broker, writer: Writer) -> None:
+        await put(outbox, writer, [parcel(1)._replace(body=b'{"n": 5}'), parcel(2)])
+        outbox.connected(True)
+        await until(lambda: len(broker.got) == 1)
+
+    assert run(tmp_path / "x.db", body)[0].got == [("hydro/1", 2)]
+
+
+def test_stamp_and_signature_are_those_of_the_moment() -> None:
+    """The clock and the signature are put in when the message leaves, under the secret on trial."""
+    options = {"stamp": ["unix_ts"], "sign": ["hello_ack", "hardware_id", "unix_ts"]}
+    node = Node(id=1, secret="old", trial_secret="new")  # noqa: S106 - a test's secret
+    sent = json.loads(render(b'{"hardware_id":"hw"}', options, node, 1234.9))
+    assert sent["unix_ts"] == 1234
+    expected = hmac.new(b"new", b"hello_ack\nhw\n1234", hashlib.sha256).hexdigest()
+    assert sent["sig"] == expected
+
+
+def test_without_a_secret_there_is_no_signature() -> None:
+    """A node that has no secret gets an unsigned receipt, never one signed with nothing."""
+    options = {"stamp": ["unix_ts"], "sign": ["hello_ack", "unix_ts"]}
+    assert "sig" not in json.loads(render(b"{}", options, Node(id=1), 1.0))
