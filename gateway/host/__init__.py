@@ -1,0 +1,1 @@
+"""Plugins as objects: found, checked, and ready to be called."""
