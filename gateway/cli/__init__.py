@@ -10,6 +10,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
+from functools import partial
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -119,12 +120,14 @@ class Root(Group):
         """Take global options that stand behind one of our commands to the front."""
         return super().parse_args(ctx, hoist(args))
 
-    def main(self, *args: Any, standalone_mode: bool = True, **extra: Any) -> Any:
+    def main(  # type: ignore[override]  # click declares two overloads that differ by a flag
+        self, args: Sequence[str] | None = None, standalone_mode: bool = True, **extra: Any
+    ) -> Any:
         """Run a command; whatever fails is printed for a person and becomes an exit code."""
+        run = partial(super().main, args, standalone_mode=False, **extra)
         if not standalone_mode:
-            return super().main(*args, standalone_mode=False, **extra)
-        code = _run(lambda: super(Root, self).main(*args, standalone_mode=False, **extra))
-        sys.exit(code)
+            return run()
+        sys.exit(_run(run))
 
 
 class UnknownCommand(click.UsageError):
@@ -225,7 +228,7 @@ def report(error: Exception) -> int:
         return error.exit_code
     if isinstance(error, BrokenPipeError):
         # whoever read our output has had enough (`| head`); nothing may be flushed at exit
-        sys.stdout = sys.stderr = None  # type: ignore[assignment]  # python's own way to say closed
+        sys.stdout = sys.stderr = None
         return 0
     return _unexpected(error)
 
@@ -272,7 +275,7 @@ def _path(_ctx: click.Context, _param: click.Parameter, value: str | None) -> Pa
 @click.option("--no-color", is_flag=True, help="No colours.")
 @click.version_option(__version__, prog_name="gateway", message="%(prog)s %(version)s")
 @click.pass_context
-def cli(ctx: click.Context, **options: Any) -> None:
+def cli(ctx: click.Context, /, **options: Any) -> None:
     """Hellogate: a gateway for MicroPython nodes over MQTT."""
     from gateway.cli.operator import Operator
 

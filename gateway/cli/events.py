@@ -98,7 +98,7 @@ def publish(operator: Operator, topic: str, payload: str, retain: bool) -> None:
     JSON is an object, or "-" to read it from stdin. It leaves through the gateway's outbox, so it
     reaches the broker even if that is away just now.
     """
-    text = click.get_text_stream("stdin").read() if payload == "-" else payload
+    text = sys.stdin.read() if payload == "-" else payload
     check_topic(topic)
     document = parse_object(text)
     result = operator.order("publish", topic=topic, payload=document, retain=retain)

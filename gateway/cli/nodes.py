@@ -147,11 +147,12 @@ def show(operator: Operator, node: str) -> None:
         "configs": [_config_json(config) for config in configs],
         "channels": channels,
     }
-    operator.show(
-        "gateway.nodes.show/1",
-        data,
-        lambda: [operator.line(line) for line in portrait(row, configs, channels, now)] and None,
-    )
+
+    def text() -> None:
+        for line in portrait(row, configs, channels, now):
+            operator.line(line)
+
+    operator.show("gateway.nodes.show/1", data, text)
 
 
 def history(operator: Operator, node_id: int) -> list[dict[str, Any]]:
