@@ -16,16 +16,13 @@ from msgspec.structs import replace
 from gateway import CONFIG_STATES, may_become
 
 LIVE = frozenset({"queued", "sent", "received", "applied"})
-ANSWERS = frozenset({"rejected", "rolled_back"})
-"""How a node ends a revision; final for that (revision, sha256)."""
+ANSWERS = frozenset({"rejected", "rolled_back"})  # final for that (revision, sha256)
 
 FIRST_DELAY = 5.0
 MAX_DELAY = 300.0
 FOREIGN_SENDS = 5
-GAP = 2.0
-"""A report that crosses our own publish on the way does not cause another one."""
-HIGHEST = 2**31 - 1
-"""A revision beyond this is a mistake of the node, not a number to continue from."""
+GAP = 2.0  # a report that crosses our own publish on the way does not cause another one
+HIGHEST = 2**31 - 1  # beyond it is a mistake of the node, not a number to continue from
 _BOOTS = 8
 
 
@@ -134,9 +131,9 @@ def retry(twin: Twin, now: float) -> Step:
     desired = twin.desired
     if desired is None or desired.state == "verified":
         return twin, ()
-    if desired.state in LIVE:
-        return _send(replace(twin, desired=replace(desired, sends=0, step=0)), now)
-    return push(twin, desired.sha256, now)
+    if desired.state not in LIVE:
+        return push(twin, desired.sha256, now)
+    return _send(replace(twin, desired=replace(desired, sends=0, step=0)), now)
 
 
 def stop(twin: Twin, reason: str) -> Step:
@@ -198,14 +195,12 @@ def plain_report(twin: Twin, differs: tuple[str, ...], now: float) -> Step:
         return twin, ()
     if not differs:
         return _move(twin, "verified") if desired.state != "verified" else (twin, ())
-    if desired.state == "verified":  # it was there and is no longer
-        twin, actions = _send_or_expire(twin, now)
-    else:
-        due = now >= desired.sent_at + delay(desired.step)
+    actions: tuple[Action, ...] = ()
+    if desired.state != "verified":
         twin, actions = _move(twin, "applied", next_at=desired.next_at)
-        if due:
-            twin, sent = _send_or_expire(twin, now)
-            actions = (*actions, *sent)
+    if desired.state == "verified" or now >= desired.sent_at + delay(desired.step):
+        twin, sent = _send_or_expire(twin, now)
+        actions = (*actions, *sent)
     moved = (replace(a, differs=differs) if isinstance(a, Move) else a for a in actions)
     return twin, tuple(moved)
 
@@ -262,9 +257,8 @@ def _follow(twin: Twin, said: Said, now: float) -> Step:
 
 
 def _send_or_expire(twin: Twin, now: float) -> Step:
-    sends = _desired(twin).sends
-    if twin.foreign and sends >= FOREIGN_SENDS:
-        return _move(twin, "expired", reason=f"not confirmed after {sends} sends")
+    if twin.foreign and _desired(twin).sends >= FOREIGN_SENDS:
+        return _move(twin, "expired", reason=f"not confirmed after {FOREIGN_SENDS} sends")
     return _send(twin, now)
 
 

@@ -1,0 +1,315 @@
+"""Documents: every problem with its path, secrets hidden, and what differs from what."""
+
+from __future__ import annotations
+
+import copy
+import json
+from typing import Any
+
+import pytest
+from gateway_config import compare, document, views
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway import DataError
+
+GOOD: dict[str, Any] = {
+    "node_id": "nd-ph-1",
+    "version": 3,
+    "type": "ph",
+    "gh_uid": "gh-1",
+    "zone_uid": "zn-3",
+    "node_secret": "5" * 64,
+    "channels": [
+        {"name": "ph_sensor", "type": "SENSOR", "metric": "PH", "poll_interval_ms": 3000},
+        {"name": "fan_1", "type": "ACTUATOR", "actuator_type": "FAN", "relay_type": "NO"},
+    ],
+    "wifi": {"ssid": "X", "pass": "wifi-word", "auto_reconnect": True},
+    "mqtt": {"host": "192.168.1.10", "port": 1883, "keepalive": 30, "password": "mqtt-word"},
+}
+
+
+def broken(path: str, value: object) -> dict[str, Any]:
+    """The good document with one value changed, or taken away with None."""
+    return compare.with_value(GOOD, path, value)
+
+
+def paths(made: dict[str, Any], *metrics: str) -> list[str]:
+    """Where the problems are."""
+    return [problem.path for problem in document.problems(made, metrics)]
+
+
+def test_a_good_document_has_no_problem() -> None:
+    """What A6.1 shows passes."""
+    assert document.problems(GOOD) == []
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        ("node_id", None),
+        ("node_id", 5),
+        ("version", "3"),
+        ("version", None),
+        ("version", True),
+        ("type", None),
+        ("gh_uid", None),
+        ("gh_uid", "GH 1"),
+        ("zone_uid", "z" * 64),
+        ("channels", None),
+        ("channels", {}),
+        ("mqtt", None),
+        ("mqtt", []),
+        ("mqtt.host", None),
+        ("mqtt.host", ""),
+        ("mqtt.port", None),
+        ("mqtt.port", 0),
+        ("mqtt.port", 70000),
+        ("mqtt.port", 1883.5),
+        ("mqtt.port", float("nan")),
+        ("mqtt.keepalive", 0),
+        ("mqtt.keepalive", 65536),
+        ("wifi", 5),
+        ("wifi.ssid", None),
+        ("wifi.ssid", ""),
+        ("node_secret", ""),
+        ("node_secret", "x" * 128),
+        ("calibration", []),
+        ("limits", 1),
+        ("link_loss_timeout_sec", -1),
+        ("fail_safe_guards", "x"),
+        ("fail_safe_guards.link_loss_timeout_sec", "soon"),
+        ("allow_legacy_hmac", 1),
+        ("channels[0]", 5),
+        ("channels[0].name", None),
+        ("channels[0].name", "a/b"),
+        ("channels[0].name", "A B"),
+        ("channels[1].name", "ph_sensor"),
+        ("channels[0].type", "sensor"),
+        ("channels[0].metric", None),
+        ("channels[0].metric", "PHH"),
+        ("channels[0].poll_interval_ms", 0),
+        ("channels[1].actuator_type", "FANN"),
+        ("channels[1].relay_type", None),
+        ("channels[1].relay_type", "no"),
+        ("channels[1].safe_limits", 5),
+        ("channels[1].safe_limits.max_duration_ms", -1),
+        ("channels[1].safe_limits.fail_safe_mode", "OFF"),
+        ("limits.big", 2**53 + 1),
+        ("limits.ph.max", float("inf")),
+    ],
+)
+def test_each_bad_value_is_named_by_its_path(path: str, value: object) -> None:
+    """One wrong value is one problem, at its place."""
+    assert paths(broken(path, value)) == [path]
+
+
+def test_all_problems_are_named_at_once() -> None:
+    """The transcript of UX: a fan without relay_type, and a port that is none."""
+    made = compare.with_value(broken("channels[1].relay_type", None), "mqtt.port", 70000)
+    assert [(p.path, p.message) for p in document.problems(made)] == [
+        ("channels[1].relay_type", 'missing: an actuator of type FAN needs "NC" or "NO"'),
+        ("mqtt.port", "70000 is not a port (1..65535)"),
+    ]
+
+
+def test_an_empty_document_names_everything_that_must_be_there() -> None:
+    """Nothing is looked at in vain, nothing is named twice."""
+    assert paths({}) == ["node_id", "type", "version", "gh_uid", "zone_uid", "channels", "mqtt"]
+
+
+@pytest.mark.parametrize("section", ["wifi", "mqtt"])
+def test_c7_placeholders_pass(section: str) -> None:
+    """C7: {"configured": true} stands for what the node has, and is no error."""
+    assert paths(broken(section, {"configured": True})) == []
+    assert paths(broken(section, {"configured": False})) != []
+
+
+def test_wifi_may_be_absent() -> None:
+    """A6.1: wifi may be absent, mqtt may not."""
+    assert paths(broken("wifi", None)) == []
+
+
+def test_a_fleet_may_have_metrics_of_its_own() -> None:
+    """What [plugins.config] metrics lists is known; what is nearly right gets a suggestion."""
+    made = broken("channels[0].metric", "DOOR")
+    assert paths(made) == ["channels[0].metric"]
+    assert paths(made, "DOOR") == []
+    assert paths(broken("channels[0].metric", "OUTSIDE_TEMP")) == []
+    (problem,) = document.problems(broken("channels[0].metric", "TEMPRATURE"))
+    assert "did you mean TEMPERATURE?" in problem.message
+
+
+def test_nesting_ends_at_sixteen() -> None:
+    """B8: deeper documents are refused, however deep they are."""
+    deep: Any = 1
+    for _ in range(200):
+        deep = {"a": deep}
+    assert len(paths(broken("limits", deep))) == 1
+
+
+def test_problems_show_no_secret() -> None:
+    """A bad secret is described, never quoted."""
+    made = broken("node_secret", "topsecret" * 20)
+    assert "topsecret" not in str(document.problems(made))
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3)
+    ),
+    max_leaves=8,
+)
+
+
+@given(st.dictionaries(st.sampled_from([*GOOD, "limits", "calibration"]), json_values))
+def test_whatever_comes_is_judged_without_an_exception(changes: dict[str, Any]) -> None:
+    """Any JSON in any place gives a list of problems, never a traceback."""
+    for problem in document.problems({**GOOD, **changes}):
+        assert isinstance(problem.path, str)
+        assert problem.message
+
+
+@given(st.lists(json_values, max_size=3))
+def test_whatever_channels_come_are_judged(channels: list[Any]) -> None:
+    """The same inside of channels."""
+    document.problems({**GOOD, "channels": channels})
+
+
+@pytest.mark.parametrize("kind", sorted(views.EXAMPLES))
+def test_every_example_passes(kind: str) -> None:
+    """`config schema` prints documents that can be pushed."""
+    assert document.problems(views.example(kind)) == []
+
+
+def test_targets() -> None:
+    """Either half of the temp name space makes a document bind to nothing."""
+    assert document.target(GOOD) == ("gh-1", "zn-3")
+    assert document.target(document.bound_to(GOOD, "", "")) == ("", "")
+    assert document.target({**GOOD, "gh_uid": "gh-temp"}) == ("", "")
+    assert document.target(document.bound_to(GOOD, "gh-7", "zn-9")) == ("gh-7", "zn-9")
+
+
+def test_no_secret_survives_redaction() -> None:
+    """Everything that could open a door is ***; the rest, and the original, is untouched."""
+    before = copy.deepcopy(GOOD)
+    text = json.dumps(compare.redacted({**GOOD, "extra": [{"api_key": "k-1", "token": "t-1"}]}))
+    for word in ("5" * 64, "wifi-word", "mqtt-word", "k-1", "t-1"):
+        assert word not in text
+    assert '"ssid": "X"' in text
+    assert before == GOOD
+
+
+def test_a_shown_document_is_a_base_for_a_new_one() -> None:
+    """What was hidden becomes "keep what you have", and nothing says *** any more."""
+    made = compare.without_hidden(compare.redacted(GOOD))
+    assert list(compare.hidden_in(made)) == []
+    assert made["mqtt"] == {"configured": True}
+    assert "node_secret" not in made
+    assert list(compare.hidden_in(compare.redacted(GOOD))) == [
+        "node_secret",
+        "wifi.pass",
+        "mqtt.password",
+    ]
+
+
+def reported(**changes: Any) -> dict[str, Any]:
+    """What firmware shows after it took the good document."""
+    shown = copy.deepcopy(GOOD)
+    shown.update({"fw_version": "1.0.0", "wifi": {"configured": True}, **changes})
+    return shown
+
+
+def test_equal_is_equal_after_normalising() -> None:
+    """B6: wifi, mqtt, fw_version, secrets, order and the spelling of numbers do not count."""
+    shown = reported(version=3.0, mqtt={"configured": True})
+    shown["node_secret"] = "another"
+    shown["channels"] = [*reversed(shown["channels"]), {"name": "system", "type": "ACTUATOR"}]
+    assert compare.differing(GOOD, shown) == []
+
+
+def test_a_float_of_a_microcontroller_is_the_same_number() -> None:
+    """1.1 comes back as 1.10000002384185791."""
+    want = compare.with_value(GOOD, "channels[0].ml_per_second", 1.1)
+    have = compare.with_value(reported(), "channels[0].ml_per_second", 1.10000002384185791)
+    assert compare.differing(want, have) == []
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        ("zone_uid", "zn-temp"),
+        ("version", True),
+        ("channels[ph_sensor].poll_interval_ms", 5000),
+        ("channels[fan_1].relay_type", None),
+    ],
+)
+def test_what_differs_is_named(path: str, value: object) -> None:
+    """Only desired keys are looked at, channels by their names."""
+    assert compare.differing(GOOD, compare.with_value(reported(), path, value)) == [path]
+
+
+def test_a_missing_channel_differs_as_a_whole() -> None:
+    """A channel that the node does not show is one path."""
+    shown = reported(channels=GOOD["channels"][:1])
+    assert compare.differing(GOOD, shown) == ["channels[fan_1]"]
+    assert compare.differing(GOOD, {}) != []
+    assert compare.differing(GOOD, reported(channels="x")) == [
+        "channels[ph_sensor]",
+        "channels[fan_1]",
+    ]
+
+
+@given(json_values)
+def test_anything_may_be_compared(value: Any) -> None:
+    """A foreign report may hold whatever it likes."""
+    compare.differing(GOOD, {**GOOD, "channels": value})
+
+
+def test_a_diff_shows_that_a_secret_changed_but_not_to_what() -> None:
+    """Secrets in a diff are a fact without a value."""
+    found = compare.diff(GOOD, {**GOOD, "node_secret": "6" * 64, "type": "ec"})
+    assert found == [("type", "ph", "ec"), ("node_secret", "***", "***")]
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        ("mqtt.port", 1884),
+        ("channels[0].unit", "pH"),
+        ("channels[fan_1].relay_type", "NC"),
+        ("calibration.ph.offset", 0.5),
+    ],
+)
+def test_one_value_can_be_set(path: str, value: object) -> None:
+    """A path leads to one value; what is on the way is made; nothing else changes."""
+    made = compare.with_value(GOOD, path, value)
+    assert compare.with_value(made, path, value) == made
+    assert len(compare.diff(GOOD, made)) == 1
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["", ".", "a..b", "[0]", "channels[9].x", "channels[x].y", "a b", "mqtt.port.x", "channels.x"],
+)
+def test_a_path_that_leads_nowhere_is_refused(path: str) -> None:
+    """No guessing."""
+    with pytest.raises(DataError, match="no place in the document"):
+        compare.with_value(GOOD, path, 1)
+
+
+@pytest.mark.parametrize(
+    ("content", "word"),
+    [
+        (b"{", "is no JSON"),
+        (b"\xff", "is no JSON"),
+        (b"[" * 100_000, "is no JSON"),
+        (b"[]", "is no config"),
+        (b'{"a":1,"a":2}', "twice"),
+    ],
+)
+def test_a_file_that_is_no_document_is_named(content: bytes, word: str) -> None:
+    """The command line refuses it before the gateway sees it."""
+    with pytest.raises(DataError, match=word):
+        compare.parsed(content, "ph.json")
