@@ -40,6 +40,8 @@ def test_refused(case: dict[str, Any], payload_of: PayloadOf) -> None:
     assert caught.value.word == case["refused"]
     assert 0 < len(caught.value.detail) < 300
     assert caught.value.detail.isprintable()
+    if case["refused"] in ("not_utf8", "not_json", "depth"):
+        assert exact(payload_of(case)) == case["refused"]
 
 
 def test_every_word_has_a_vector(vectors: Any) -> None:
