@@ -22,6 +22,8 @@ from gateway.errors import GatewayError
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from gateway.settings.model import Settings
+
 COMMANDS: Mapping[str, tuple[str, str]] = {
     "run": ("gateway.cli.run:run", "Run the gateway until Ctrl+C."),
     "check": (
@@ -81,7 +83,6 @@ class Root(Group):
     def __init__(self, **attributes: Any) -> None:
         super().__init__(**attributes)
         self.plugins_loaded = False
-        self.warnings: list[str] = []
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Ours in the order of a day's work, then those of plugins by name."""
@@ -176,9 +177,20 @@ def load_plugins(ctx: click.Context) -> None:
     root.built_in("nodes")  # plugins add commands to this group
     from gateway.host.commands import register
 
-    root.warnings += register(root)
-    for line in root.warnings:
+    for line in register(root, _settings(ctx.find_root())):
         click.echo(f"warning: {line}", err=True)
+
+
+def _settings(ctx: click.Context) -> Settings | None:
+    """Where folders of plugins are named; None where the settings are wrong, because
+    `gateway check` must work then, and says what is wrong."""
+    from gateway.cli.operator import Operator
+
+    given = {name: ctx.params.get(name) for name in ("config", "state_dir")}
+    try:
+        return Operator(**given).loaded.settings
+    except GatewayError:
+        return None
 
 
 def json_option(command: Any) -> Any:
@@ -203,52 +215,13 @@ def _run(command: Any) -> int:
     try:
         result = command()
     except Exception as error:  # noqa: BLE001 - the last resort: one line and an exit code
+        from gateway.cli.output import report
+
         return report(error)
     except KeyboardInterrupt:
         click.echo("interrupted", err=True)
         return 130
     return result if isinstance(result, int) else 0
-
-
-def report(error: Exception) -> int:
-    """Print an error for a person on stderr; returns the exit code."""
-    if isinstance(error, GatewayError):
-        _say(error.what, error.why, error.hint)
-        return error.exit_code
-    if isinstance(error, click.exceptions.Exit):
-        return error.exit_code
-    if isinstance(error, click.Abort):
-        click.echo("interrupted", err=True)
-        return 130
-    if isinstance(error, click.ClickException):
-        path = error.ctx.command_path if isinstance(error, click.UsageError) and error.ctx else ""
-        message = error.format_message().rstrip(".")
-        hint = getattr(error, "hint", "") or f"{path or 'gateway'} --help"
-        _say(message[:1].lower() + message[1:], getattr(error, "why", ""), hint)
-        return error.exit_code
-    if isinstance(error, BrokenPipeError):
-        # whoever read our output has had enough (`| head`); nothing may be flushed at exit
-        sys.stdout = sys.stderr = None
-        return 0
-    return _unexpected(error)
-
-
-def _unexpected(error: Exception) -> int:
-    if any(word in ("-v", "-vv", "--verbose") for word in sys.argv):
-        import traceback
-
-        traceback.print_exception(error)
-    else:
-        line = f"error: {type(error).__name__}: {error} (a bug; -v shows where)"
-        click.echo(" ".join(line.split()), err=True)
-    return 1
-
-
-def _say(what: str, why: str, hint: str) -> None:
-    click.echo(f"error: {what}", err=True)
-    for label, text in (("why:  ", why), ("next: ", hint)):
-        if text:
-            click.echo(f"{label} {text}", err=True)
 
 
 def _path(_ctx: click.Context, _param: click.Parameter, value: str | None) -> Path | None:
@@ -268,8 +241,21 @@ def _path(_ctx: click.Context, _param: click.Parameter, value: str | None) -> Pa
         "gateway check                      where does each setting come from?",
     ),
 )
-@click.option("-c", "--config", metavar="FILE", callback=_path, help="The settings file to use.")
-@click.option("--state-dir", metavar="DIR", callback=_path, help="Where the gateway keeps things.")
+@click.option(
+    "-c",
+    "--config",
+    metavar="FILE",
+    callback=_path,
+    is_eager=True,
+    help="The settings file to use.",
+)
+@click.option(
+    "--state-dir",
+    metavar="DIR",
+    callback=_path,
+    is_eager=True,
+    help="Where the gateway keeps things.",
+)
 @click.option("-v", "--verbose", count=True, help="Say more (-vv: everything).")
 @click.option("-q", "--quiet", is_flag=True, help="Say nothing but errors.")
 @click.option("--no-color", is_flag=True, help="No colours.")

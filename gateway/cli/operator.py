@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -190,11 +190,7 @@ class Operator:
                 hint="gateway status",
             )
         if not found.ok:
-            raise DataError(
-                output.clean(found.result.get("error", f"{verb} was refused")),
-                why=output.clean(found.result.get("why", "")),
-                hint=output.clean(found.result.get("next", "")),
-            )
+            raise refusal(verb, found.result)
         return found.result
 
     # -- output ------------------------------------------------------------------------------
@@ -242,3 +238,18 @@ class Operator:
         """The next command, for a person at a terminal only."""
         if not self.quiet and not self.wants_json and sys.stdout.isatty():
             click.echo(f"next: {line}", err=True)
+
+
+def refusal(verb: str, result: Mapping[str, Any]) -> DataError:
+    """A command's bad answer as an error; `problems` are listed with their paths."""
+    what = str(result.get("error", f"{verb} was refused"))
+    problems = result.get("problems") or []
+    lines = []
+    if problems:
+        what = f"{verb} was refused: {output.count(len(problems), 'problem')}"
+        width = max(len(str(problem["path"])) for problem in problems)
+        lines = [f"  {p['path']!s:<{width}}   {p['message']}" for p in problems]
+    text = "\n".join(output.clean(line) for line in (what, *lines))
+    return DataError(
+        text, why=output.clean(result.get("why", "")), hint=output.clean(result.get("next", ""))
+    )

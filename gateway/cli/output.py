@@ -1,4 +1,4 @@
-"""How things look: tables, spans of time, sizes, colours, JSON documents, and what is never shown.
+"""How things look: tables, times, sizes, colours, JSON, errors, and what is never shown.
 
 Rules of this file. No clock and no store: values come in, text goes out. A colour never carries a
 meaning alone. Text that came from a node is cleaned before it reaches a terminal.
@@ -13,6 +13,10 @@ import sys
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import IO, Any
+
+import click
+
+from gateway.errors import GatewayError
 
 HIDDEN = "***"
 _SECRET = re.compile(
@@ -170,3 +174,40 @@ def aligned(head: Sequence[str], cells: Sequence[Sequence[str]], paint: Paint) -
 def stdout_paint(wanted: bool) -> Paint:
     """Colours for stdout as it is now."""
     return Paint(sys.stdout, wanted)
+
+
+def report(error: Exception) -> int:
+    """Print an error for a person on stderr; returns the exit code."""
+    if isinstance(error, GatewayError):
+        _say(error.what, error.why, error.hint)
+        return error.exit_code
+    if isinstance(error, click.exceptions.Exit):
+        return error.exit_code
+    if isinstance(error, click.Abort):
+        click.echo("interrupted", err=True)
+        return 130
+    if isinstance(error, click.ClickException):
+        path = error.ctx.command_path if isinstance(error, click.UsageError) and error.ctx else ""
+        message = error.format_message().rstrip(".")
+        hint = getattr(error, "hint", "") or f"{path or 'gateway'} --help"
+        _say(message[:1].lower() + message[1:], getattr(error, "why", ""), hint)
+        return error.exit_code
+    return _unexpected(error)
+
+
+def _unexpected(error: Exception) -> int:
+    if any(word in ("-v", "-vv", "--verbose") for word in sys.argv):
+        import traceback
+
+        traceback.print_exception(error)
+    else:
+        line = f"error: {type(error).__name__}: {error} (a bug; -v shows where)"
+        click.echo(" ".join(line.split()), err=True)
+    return 1
+
+
+def _say(what: str, why: str, hint: str) -> None:
+    click.echo(f"error: {what}", err=True)
+    for label, text in (("why:  ", why), ("next: ", hint)):
+        if text:
+            click.echo(f"{label} {text}", err=True)

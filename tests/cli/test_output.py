@@ -80,7 +80,9 @@ def test_an_empty_secret_shows_that_it_is_empty() -> None:
 @given(st.text())
 def test_cleaned_text_cannot_steer_a_terminal(text: str) -> None:
     """What a node says never reaches the terminal as an escape, a new line or a turned direction."""
-    assert not any(ord(c) < 32 or 0x7F <= ord(c) < 0xA0 or c in "\u202e\u2066" for c in output.clean(text))
+    assert not any(
+        ord(c) < 32 or 0x7F <= ord(c) < 0xA0 or c in "\u202e\u2066" for c in output.clean(text)
+    )
 
 
 @given(st.binary(max_size=200))
