@@ -224,7 +224,7 @@ def reported(**changes: Any) -> dict[str, Any]:
 def test_equal_is_equal_after_normalising() -> None:
     """B6: wifi, mqtt, fw_version, secrets, order and the spelling of numbers do not count."""
     shown = reported(version=3.0, mqtt={"configured": True})
-    shown["node_secret"] = "another"
+    shown |= {"node_secret": "another"}
     shown["channels"] = [*reversed(shown["channels"]), {"name": "system", "type": "ACTUATOR"}]
     assert compare.differing(GOOD, shown) == []
 
