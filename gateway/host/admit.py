@@ -16,7 +16,7 @@ from typing import Any
 import msgspec
 
 from gateway.api import API_VERSION, Job, Manifest
-from gateway.host.contract import Hooks, did_you_mean
+from gateway.host.contract import Hooks
 from gateway.host.discover import Candidate, attempt
 from gateway.host.plugin import Plugin
 from gateway.protocol.messages import (
@@ -121,6 +121,9 @@ def _find_migrations(plugin: Plugin, module: object) -> None:
 
 
 def _manifest_faults(manifest: Manifest) -> list[str]:
+    for field in ("version", "requires_api", "migrations"):
+        if not isinstance(getattr(manifest, field), str):
+            return [f"{field} must be a text, not {getattr(manifest, field)!r:.80}"]
     faults = [api_fault(manifest.requires_api)]
     for field in ("messages", "commands", "jobs"):
         value = getattr(manifest, field)
@@ -185,12 +188,3 @@ def _is(value: Any, base: type) -> bool:
 
 def _twice(words: Iterable[str]) -> set[str]:
     return {word for word, times in Counter(words).items() if times > 1}
-
-
-def unknown(words: Iterable[str], known: Iterable[str], where: str) -> list[str]:
-    """A sentence for each word that names no plugin."""
-    names = set(known)
-    return [
-        f"{where} names {word!r}, and there is no such plugin{did_you_mean(word, names)}"
-        for word in sorted(set(words) - names)
-    ]

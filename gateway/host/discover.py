@@ -35,11 +35,13 @@ class Candidate(NamedTuple):
     error: str = ""
 
 
-def attempt(call: Callable[[], T]) -> tuple[T | None, str]:
-    """What `call` returns, or in words what it raised."""
+def attempt(
+    call: Callable[[], T], but: type[BaseException] = KeyboardInterrupt
+) -> tuple[T | None, str]:
+    """What `call` returns, or in words what it raised; `but` and Ctrl+C are for the caller."""
     try:
         return call(), ""
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, but):
         raise
     except BaseException as error:  # noqa: BLE001 - a plugin's failure is its own
         text = " ".join(str(error).split())

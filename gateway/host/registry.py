@@ -10,15 +10,16 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Iterable, Mapping
+from functools import partial
 from importlib import metadata
 from importlib.metadata import EntryPoint
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
 from gateway.errors import SettingsError
-from gateway.host.admit import HOOK_EVENTS, load, unknown
-from gateway.host.contract import Hooks
-from gateway.host.discover import GROUP, Candidate, candidates
+from gateway.host.admit import HOOK_EVENTS, load
+from gateway.host.contract import Hooks, did_you_mean
+from gateway.host.discover import GROUP, Candidate, attempt, candidates
 from gateway.host.plugin import Bound, Plugin
 from gateway.protocol.messages import Event
 
@@ -68,7 +69,7 @@ class Registry:
         problems = _configure(settings, loader.plugins.values())
         registry = cls(loader.plugins.values())
         registry.problems = problems
-        registry.warnings = loader.warnings()
+        registry.warnings = loader.warnings() + loader.unread(settings.plugins.sections)
         for warning in registry.warnings:
             log.warning("%s", warning)
         return registry
@@ -177,16 +178,30 @@ class Loader:
             plugin = load(candidate, self._hooks)
         self.plugins[name] = plugin
 
+    def unread(self, sections: Iterable[str]) -> list[str]:
+        """Sections of the settings that no plugin reads."""
+        found = self._unknown(sections, "there is no plugin for [plugins.{}]")
+        for name in sorted(set(sections) & set(self.plugins)):
+            plugin = self.plugins[name]
+            if plugin.state == "ready" and plugin.manifest.config is None:
+                found.append(f"[plugins.{name}] is not read: the plugin has no settings")
+        return found
+
     def warnings(self) -> list[str]:
         """Names in the settings and the environment that fit no plugin."""
         return [
-            *unknown(self._disabled, self.plugins, "[plugins] disabled"),
-            *unknown(self._only or (), self.plugins, ONLY),
+            *self._unknown(self._disabled, "[plugins] disabled: there is no plugin {!r}"),
+            *self._unknown(self._only or (), ONLY + ": there is no plugin {!r}"),
         ]
+
+    def _unknown(self, words: Iterable[str], sentence: str) -> list[str]:
+        strange = sorted(set(words) - set(self.plugins))
+        return [sentence.format(word) + did_you_mean(word, self.plugins) for word in strange]
 
 
 def _configure(settings: Settings, plugins: Iterable[Plugin]) -> list[object]:
     """Decode each plugin's section; a wrong one switches off its plugin and nothing else."""
+    # the command line needs plugins without it, and is quicker so
     from gateway.settings.load import decode_plugin_section
 
     problems: list[object] = []
@@ -195,8 +210,12 @@ def _configure(settings: Settings, plugins: Iterable[Plugin]) -> list[object]:
         if plugin.state != "ready" or struct is None:
             continue
         try:
-            plugin.config = decode_plugin_section(settings, plugin.name, struct)
-        except SettingsError as error:
-            problems += error.problems
-            plugin.fail("; ".join(map(str, error.problems)) or error.what)
+            plugin.config, error = attempt(
+                partial(decode_plugin_section, settings, plugin.name, struct), but=SettingsError
+            )
+        except SettingsError as wrong:
+            problems += wrong.problems
+            error = "; ".join(map(str, wrong.problems)) or wrong.what
+        if error:
+            plugin.fail(error)
     return problems
