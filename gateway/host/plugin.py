@@ -14,7 +14,9 @@ from typing import Any, Literal, TypeAlias
 from gateway.api import Manifest
 from gateway.protocol.messages import Event
 
-State: TypeAlias = Literal["ready", "failed", "disabled"]
+State: TypeAlias = Literal["ready", "failed", "disabled", "absent"]
+"""`absent` is what kept work waits for: something that was there in the last run."""
+
 Call: TypeAlias = Callable[[Any, Any, Any, Any], Any]
 
 
