@@ -83,6 +83,8 @@ class Root(Group):
     def __init__(self, **attributes: Any) -> None:
         super().__init__(**attributes)
         self.plugins_loaded = False
+        self.watched: list[str] | None = None
+        """Files that may change what plugins add; None where a plugin failed."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Ours in the order of a day's work, then those of plugins by name."""
@@ -109,13 +111,17 @@ class Root(Group):
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """The list in `gateway --help`, without importing our commands for it."""
-        rows = []
-        for name in self.list_commands(ctx):
-            command = self.commands.get(name)
-            line = COMMANDS[name][1] if name in COMMANDS else ""
-            rows.append((name, line or (command.get_short_help_str(60) if command else "")))
+        from gateway.cli import known
+
+        stamp = known.stamp(__version__, ctx.params.get("config"))
+        added = None if self.plugins_loaded else known.recall(stamp)
+        if added is None:
+            names = [name for name in self.list_commands(ctx) if name not in COMMANDS]
+            added = [(name, self.commands[name].get_short_help_str(60)) for name in names]
+            if self.watched is not None:
+                known.keep(stamp, added, self.watched)
         with formatter.section("Commands"):
-            formatter.write_dl(rows)
+            formatter.write_dl([(name, line) for name, (_, line) in COMMANDS.items()] + added)
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Take global options that stand behind one of our commands to the front."""
@@ -177,8 +183,19 @@ def load_plugins(ctx: click.Context) -> None:
     root.built_in("nodes")  # plugins add commands to this group
     from gateway.host.commands import register
 
-    for line in register(root, _settings(ctx.find_root())):
+    settings = _settings(ctx.find_root())
+    warnings = register(root, settings)
+    for line in warnings:
         click.echo(f"warning: {line}", err=True)
+    if settings is not None and not warnings:
+        root.watched = [*settings.plugins.dirs, *_sources(root)]
+
+
+def _sources(root: Root) -> list[str]:
+    """The files of the commands that plugins added."""
+    modules = (getattr(command.callback, "__module__", "") for command in root.commands.values())
+    files = (getattr(sys.modules.get(module), "__file__", None) for module in modules)
+    return [file for file in files if file]
 
 
 def _settings(ctx: click.Context) -> Settings | None:
@@ -186,9 +203,11 @@ def _settings(ctx: click.Context) -> Settings | None:
     `gateway check` must work then, and says what is wrong."""
     from gateway.cli.operator import Operator
 
-    given = {name: ctx.params.get(name) for name in ("config", "state_dir")}
+    given = ctx.params
     try:
-        return Operator(**given).loaded.settings
+        return Operator(
+            config=given.get("config"), state_dir=given.get("state_dir")
+        ).loaded.settings
     except GatewayError:
         return None
 

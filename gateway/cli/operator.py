@@ -45,8 +45,8 @@ class Operator:
         quiet: bool = False,
         color: bool = True,
     ) -> None:
-        self._config = config
-        self._given_dir = state_dir
+        self.config = config
+        self.given_dir = state_dir
         self.verbose = verbose
         self.quiet = quiet
         self.color = color
@@ -58,9 +58,9 @@ class Operator:
         from gateway.settings.load import load
 
         over = {key: value for key, value in flags.items() if value is not None}
-        if self._given_dir is not None:
-            over["state_dir"] = str(self._given_dir)
-        return load(self._config, flags=over)
+        if self.given_dir is not None:
+            over["state_dir"] = str(self.given_dir)
+        return load(self.config, over)
 
     @cached_property
     def loaded(self) -> Loaded:
@@ -70,7 +70,7 @@ class Operator:
     @cached_property
     def state_dir(self) -> Path:
         """The folder of everything that the gateway keeps."""
-        return self._given_dir or Path(self.loaded.settings.state_dir).expanduser()
+        return self.given_dir or Path(self.loaded.settings.state_dir).expanduser()
 
     @cached_property
     def store(self) -> Reader:

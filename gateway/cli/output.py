@@ -16,7 +16,7 @@ from typing import IO, Any
 
 import click
 
-from gateway.errors import GatewayError
+from gateway.errors import GatewayError, SettingsError
 
 HIDDEN = "***"
 _SECRET = re.compile(
@@ -29,6 +29,11 @@ _COLOURS = {"green": "32", "yellow": "33", "red": "31", "dim": "2", "bold": "1"}
 _DAY = 86_400
 
 
+def is_secret(name: str) -> bool:
+    """True where a key of this name holds a secret."""
+    return bool(_SECRET.search(name))
+
+
 def clean(value: object) -> str:
     """Text without anything that would steer a terminal or break a line."""
     return _CONTROL.sub("\N{REPLACEMENT CHARACTER}", str(value))
@@ -38,7 +43,7 @@ def redact(value: Any) -> Any:
     """The same document with every secret hidden, also inside JSON that travels as a string."""
     if isinstance(value, Mapping):
         return {
-            key: HIDDEN if _SECRET.search(str(key)) and kept not in (None, "") else redact(kept)
+            key: HIDDEN if is_secret(str(key)) and kept not in (None, "") else redact(kept)
             for key, kept in value.items()
         }
     if isinstance(value, list | tuple):
@@ -178,6 +183,11 @@ def stdout_paint(wanted: bool) -> Paint:
 
 def report(error: Exception) -> int:
     """Print an error for a person on stderr; returns the exit code."""
+    if isinstance(error, SettingsError) and error.problems:
+        for line in problem_lines(error.problems):
+            click.echo(line, err=True)
+        _say("", "", "gateway check" if error.hint.startswith("gateway check") else error.hint)
+        return error.exit_code
     if isinstance(error, GatewayError):
         _say(error.what, error.why, error.hint)
         return error.exit_code
@@ -207,7 +217,30 @@ def _unexpected(error: Exception) -> int:
 
 
 def _say(what: str, why: str, hint: str) -> None:
-    click.echo(f"error: {what}", err=True)
-    for label, text in (("why:  ", why), ("next: ", hint)):
+    for label, text in (("error:", what), ("why:  ", why), ("next: ", hint)):
         if text:
             click.echo(f"{label} {text}", err=True)
+
+
+def problem_lines(problems: Sequence[Any]) -> list[str]:
+    """`gateway.toml: 3 problems` and a line for each, with its place and what may be meant."""
+    groups: dict[str, list[Any]] = {}
+    for problem in problems:
+        groups.setdefault(getattr(problem, "file", ""), []).append(problem)
+    lines = []
+    for file, found in groups.items():
+        lines.append(f"{clean(file or 'settings')}: {count(len(found), 'problem')}")
+        cells = [
+            (
+                f"line {p.line}, column {p.column}" if getattr(p, "line", 0) else "",
+                clean(getattr(p, "message", p)),
+                clean(getattr(p, "suggestion", "")),
+            )
+            for p in sorted(found, key=lambda p: (getattr(p, "line", 0), getattr(p, "column", 0)))
+        ]
+        places = max(len(cell[0]) for cell in cells)
+        widest = max(len(cell[1]) for cell in cells)
+        for place, message, suggestion in cells:
+            start = f"  {place:<{places}}   " if places else "  "
+            lines.append(f"{start}{message:<{widest}}   {suggestion}".rstrip())
+    return lines
