@@ -94,7 +94,7 @@ class Bench:
         """One event through one hook and one commit; returns the answer of a command."""
         given = {"received_at": self.now, "observed_at": self.now, **source}
         event.source = Source(**given)
-        tx = Gathered(self.reader, SimpleNamespace())  # type: ignore[arg-type]
+        tx = Gathered(self.reader, SimpleNamespace())
         self.run(hook(event, self.node, tx, self.settings))
         unit = Unit(None, 0, nodes.lane_of(self.node), self.node)
         unit.effects = [Effect("config", tx, self.node.id, self.ids, self.now)]

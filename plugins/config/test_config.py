@@ -53,7 +53,9 @@ def test_hook_manifest() -> None:
     assert [job.name for job in made.jobs] == ["resend", "binds"]
 
 
-def test_a_push_leaves_as_an_envelope(bench: Bench, document: dict[str, Any]) -> None:
+def test_hook_node_message_push_leaves_as_an_envelope(
+    bench: Bench, document: dict[str, Any]
+) -> None:
     """To the topic of the hardware id, not retained, stamped when it leaves, newest first."""
     answer = bench.ask(ConfigPush(document=document, author="anna"))
     (sent,) = bench.sent
@@ -259,6 +261,28 @@ def test_c3_it_is_sent_until_the_node_reports(bench: Bench, document: dict[str, 
     assert len({json.dumps(sent.payload) for sent in bench.sent}) == 1
 
 
+def test_hook_node_hello_that_shows_another_revision_is_answered(
+    bench: Bench, document: dict[str, Any]
+) -> None:
+    """At once, whatever the back-off says; a hello that shows the desired one is not."""
+    push(bench, document)
+    board = Board()
+    bench.hello(**board.hello())
+    assert len(bench.sent) == 2
+    assert board.take(bench.sent[-1].payload) == "applied"
+    bench.hello(**board.hello())
+    assert len(bench.sent) == 2
+    assert bench.state == "v1 received"
+
+
+def test_hook_shutdown_lets_the_gateway_go(bench: Bench) -> None:
+    """A gateway that has stopped is not held in memory by its plugin."""
+    bench.run(gateway_config.shutdown(bench))
+    with pytest.raises(KeyError):
+        bench.hello()
+    bench.run(gateway_config.startup(bench, bench.settings))
+
+
 def test_a_report_of_another_revision_is_answered(bench: Bench, document: dict[str, Any]) -> None:
     """A node that reports an older revision gets the desired one, unless ours has just left."""
     board = Board(secret="x" * 64, revision=3)
@@ -306,7 +330,9 @@ def test_an_end_is_an_end_until_the_operator_says_so(
     assert bench.sent[-1].payload["sha256"] == made["sha256"]
 
 
-def test_every_step_has_its_time(bench: Bench, document: dict[str, Any]) -> None:
+def test_hook_config_reported_gives_every_step_its_time(
+    bench: Bench, document: dict[str, Any]
+) -> None:
     """The history holds when each state was reached, for `config push --wait`."""
     push(bench, document)
     board = Board()
@@ -605,7 +631,9 @@ def test_a_decommissioned_node_gets_nothing_more(bench: Bench, document: dict[st
     assert len(bench.sent) == 1
 
 
-def test_a_node_that_comes_back_is_served_at_once(bench: Bench, document: dict[str, Any]) -> None:
+def test_hook_node_changed_serves_a_node_that_comes_back(
+    bench: Bench, document: dict[str, Any]
+) -> None:
     """node_changed offline -> online starts the sends that were put off."""
     push(bench, document)
     bench.changed("life", "online", "offline")
@@ -643,7 +671,7 @@ def test_hook_health(bench: Bench, document: dict[str, Any]) -> None:
     assert checks[1].hint == "gateway config status"
 
 
-def test_two_gateways_in_one_process_stay_apart(tmp_path: Path, document: dict[str, Any]) -> None:
+def test_hook_startup_keeps_two_gateways_apart(tmp_path: Path, document: dict[str, Any]) -> None:
     """Each gateway's settings object leads to its own host."""
     one, two = Bench(tmp_path), Bench(_sub(tmp_path))
     two.root = "farm"

@@ -22,12 +22,12 @@ SHA = {name: name * 64 for name in "abcdef"}
 
 def said(kind: str, revision: int = 0, sha256: str = "", **more: object) -> Said:
     """What a node says, with a boot of its own."""
-    return Said(kind=kind, revision=revision, sha256=sha256, **{"boot_id": "b1", **more})  # type: ignore[arg-type]
+    return Said(kind=kind, revision=revision, sha256=sha256, **{"boot_id": "b1", **more})
 
 
 def pushed(sha256: str = SHA["a"], now: float = 0.0, **fields: object) -> Twin:
     """A twin after a first push."""
-    return twin.push(Twin(**fields), sha256, now)[0]  # type: ignore[arg-type]
+    return twin.push(Twin(**fields), sha256, now)[0]
 
 
 def kinds(step: twin.Step) -> list[str]:

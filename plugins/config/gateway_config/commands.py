@@ -172,7 +172,8 @@ def push(
     operator: Operator, node: str, file: IO[bytes], rotate: bool, wait: bool, timeout: float
 ) -> None:
     """Queue the document in FILE (- for standard input) for a node."""
-    made = compare.parsed(file.read(), file.name)
+    name = getattr(file, "name", "<stdin>")
+    made = compare.parsed(file.read(), "standard input" if name == "<stdin>" else name)
     order(operator, "config.push", node, wait, timeout, document=made, rotate=rotate)
 
 
