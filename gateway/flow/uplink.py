@@ -17,7 +17,7 @@ from typing import Any
 from gateway.flow.filters import matches, reduce
 from gateway.flow.handlers import PREFIX, Handler
 from gateway.flow.parts import Parts
-from gateway.mqtt.client import Link, LinkOptions, LinkState
+from gateway.mqtt.link import Link, LinkOptions, LinkState
 from gateway.protocol.topics import Topics
 from gateway.settings.model import Settings
 from gateway.store.sqlite import Connection

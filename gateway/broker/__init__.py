@@ -1,0 +1,1 @@
+"""The broker: which one to use, and the embedded one as a process."""

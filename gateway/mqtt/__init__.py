@@ -1,0 +1,1 @@
+"""The link to the broker. `client.py` is the only file that knows paho."""

@@ -1,0 +1,194 @@
+"""The link: two sessions with one broker (DESIGN rule 6), and the clock that runs on what is heard.
+
+`bulk` carries what is folded or measured, `control` everything else and all that we publish: brokers
+cap the queue of a session, and telemetry must never push a hello out.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from gateway.errors import BrokerError
+from gateway.mqtt import tls
+from gateway.mqtt.client import Login, Token
+from gateway.mqtt.clock import ObservedClock
+from gateway.mqtt.session import Received, Session
+
+SESSIONS = ("control", "bulk")
+
+
+@dataclass(frozen=True, kw_only=True)
+class LinkOptions:
+    """Where, as whom, and what to subscribe to; `keepalive` in seconds."""
+
+    host: str
+    port: int
+    username: str = ""
+    password: str = ""
+    tls: bool = False
+    tls_ca: str = ""
+    tls_cert: str = ""
+    tls_key: str = ""
+    tls_hostname_check: bool = True
+    root: str = "hydro"
+    version: str = "3.1.1"
+    keepalive: float = 60.0
+    client_id: str = "hellogate"
+    filters: dict[str, list[str]] = field(default_factory=dict)
+    stale_filters: dict[str, list[str]] = field(default_factory=dict)
+    barrier_per_filter: bool = False
+
+
+@dataclass(frozen=True)
+class LinkState:
+    """`connected` when both sessions are; `error` is the latest reason why not."""
+
+    connected: bool
+    error: BrokerError | None
+    reconnects: int
+
+
+class Link:
+    """Both sessions. Everything runs on the loop on which it is started."""
+
+    def __init__(
+        self,
+        options: LinkOptions,
+        *,
+        on_messages: Callable[[list[Received]], None],
+        on_state: Callable[[LinkState], None],
+    ) -> None:
+        self.options = options
+        self._on_messages = on_messages
+        self._on_state = on_state
+        self._sessions: dict[str, Session] = {}
+        self._clock = ObservedClock(time.time())
+        self._ready = asyncio.Event()
+
+    async def start(self) -> None:
+        """Begin to connect; returns at once. Raises SettingsError for unusable TLS files."""
+        options = self.options
+        context = None
+        if options.tls:
+            context = tls.context(
+                options.tls_ca,
+                options.tls_cert,
+                options.tls_key,
+                check_hostname=options.tls_hostname_check,
+            )
+        for name in SESSIONS:
+            login = Login(
+                options.host,
+                options.port,
+                f"{options.client_id}-{name}",
+                options.username,
+                options.password,
+                options.version,
+                max(5, int(options.keepalive)),
+                context,
+            )
+            session = self._sessions[name] = Session(
+                name,
+                login,
+                options.filters.get(name, []),
+                on_messages=self._on_messages,
+                on_change=self._changed,
+                on_heard=self._heard if name == "bulk" else lambda _at: None,
+            )
+            session.stale = list(options.stale_filters.get(name, []))
+            session.barriers = self._barriers(name, login.client_id)
+            session.start()
+
+    async def stop(self) -> None:
+        """DISCONNECT both sessions; the broker goes on keeping messages for them."""
+        await asyncio.gather(*(session.stop() for session in self._sessions.values()))
+
+    async def ready(self) -> None:
+        """Wait until both sessions are connected and subscribed."""
+        await self._ready.wait()
+
+    @property
+    def connected(self) -> bool:
+        """True while both sessions are up."""
+        return bool(self._sessions) and all(s.connected for s in self._sessions.values())
+
+    def observed(self) -> float:
+        """The observed clock, seconds."""
+        return self._clock.read()
+
+    def ack(self, tokens: list[tuple[str, Token | None]]) -> None:
+        """Acknowledge a list: one write for each session."""
+        by_session: dict[str, list[Token | None]] = {}
+        for name, token in tokens:
+            by_session.setdefault(name, []).append(token)
+        for name, found in by_session.items():
+            self._sessions[name].ack(found)
+
+    async def publish(
+        self, topic: str, payload: bytes, *, qos: int = 1, retain: bool = False
+    ) -> None:
+        """Publish on the control session; returns with the PUBACK. Raises BrokerError."""
+        session = self._sessions.get("control")
+        if session is None:
+            raise BrokerError("not connected to the broker")
+        await session.publish(topic, payload, qos, retain)
+
+    async def subscribe(self, name: str, filters: list[str]) -> None:
+        """Add filters to a session."""
+        await self._sessions[name].subscribe(filters)
+
+    async def unsubscribe(self, name: str, filters: list[str]) -> None:
+        """Take filters from a session."""
+        await self._sessions[name].unsubscribe(filters)
+
+    def pause(self) -> None:
+        """Stop reading: only when the journal cannot be written, or at the end."""
+        for session in self._sessions.values():
+            session.pause(True)
+
+    def resume(self) -> None:
+        """Go on reading."""
+        for session in self._sessions.values():
+            session.pause(False)
+
+    def _barriers(self, name: str, client_id: str) -> list[str]:
+        """Where this session's barrier messages go.
+
+        A broker that keeps the order within a session needs one; NATS serves each filter on its
+        own, so there it is one for each, on a topic of a node that cannot exist.
+        """
+        if not self.options.barrier_per_filter:
+            return [f"{self.options.root}/system/barrier/{client_id}"]
+        wild = [f for f in self.options.filters.get(name, []) if "+" in f or "#" in f]
+        return [_inhabit(pattern, client_id) for pattern in wild]
+
+    def _heard(self, at: float | None) -> None:
+        if at is None:
+            self._clock.lost()
+        else:
+            self._clock.heard(at)
+
+    def _changed(self) -> None:
+        connected = self.connected
+        if connected:
+            self._ready.set()
+        else:
+            self._ready.clear()
+        errors = [s.error for s in self._sessions.values() if s.error is not None]
+        count = sum(s.reconnects for s in self._sessions.values())
+        self._on_state(LinkState(connected, errors[-1] if errors else None, count))
+
+
+def _inhabit(pattern: str, client_id: str) -> str:
+    """A topic in this filter that no node uses: `hydro/gw-barrier/gw-barrier/<id>/heartbeat`."""
+    levels: list[Any] = pattern.split("/")
+    wild = [index for index, level in enumerate(levels) if level in ("+", "#")]
+    for index in wild:
+        levels[index] = "gw-barrier"
+    if wild:
+        levels[min(wild[-1], wild[0] + 2)] = client_id
+    return "/".join(levels)

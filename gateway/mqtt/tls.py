@@ -1,0 +1,61 @@
+"""A TLS context from files, with errors that name the file and the way out."""
+
+from __future__ import annotations
+
+import ssl
+from pathlib import Path
+
+from gateway.errors import BrokerError, SettingsError
+
+
+def context(ca: str, cert: str, key: str, *, check_hostname: bool) -> ssl.SSLContext:
+    """A client's context: CERT_REQUIRED always; the hostname unless it is switched off.
+
+    Raises SettingsError where a file is missing or is not what it should be.
+    """
+    made = ssl.create_default_context(ssl.Purpose.SERVER_AUTH)
+    made.check_hostname = check_hostname
+    made.verify_mode = ssl.CERT_REQUIRED
+    if ca:
+        _need(ca, "tls_ca")
+        try:
+            made.load_verify_locations(Path(ca).expanduser())
+        except ssl.SSLError as error:
+            raise _wrong("tls_ca", ca, error) from error
+    if cert or key:
+        _need(cert, "tls_cert")
+        _need(key, "tls_key")
+        try:
+            made.load_cert_chain(Path(cert).expanduser(), Path(key).expanduser())
+        except ssl.SSLError as error:
+            raise _wrong("tls_cert", cert, error) from error
+    return made
+
+
+def explain(error: ssl.SSLError, host: str) -> BrokerError:
+    """What a failed handshake means, in the operator's words."""
+    reason = getattr(error, "verify_message", "") or getattr(error, "reason", "") or str(error)
+    text = str(reason)
+    hint = "check [mqtt] tls_ca: it must be the CA that signed the broker's certificate"
+    if "expired" in text:
+        hint = "renew the broker's certificate, or set this machine's clock"
+    elif "ostname" in text or "IP address mismatch" in text:
+        hint = f"use a name that stands in the certificate instead of {host}"
+    elif "WRONG_VERSION" in text or "wrong version" in text:
+        hint = "that port does not speak TLS: [mqtt] tls = false, or another port"
+    return BrokerError(f"no TLS connection to the broker at {host}", why=text, hint=hint)
+
+
+def _need(path: str, name: str) -> None:
+    if not path or not Path(path).expanduser().is_file():
+        raise SettingsError(
+            f"[mqtt] {name}: there is no file {path or '(empty)'}",
+            why="TLS needs it",
+            hint=f"correct [mqtt] {name} in gateway.toml",
+        )
+
+
+def _wrong(name: str, path: str, error: ssl.SSLError) -> SettingsError:
+    return SettingsError(
+        f"[mqtt] {name}: {path} is not usable", why=str(error), hint="it must be a PEM file"
+    )
