@@ -189,9 +189,8 @@ def _key(case: Case, name: str, kind: str, said: Said, sig: str | None) -> str |
 
 
 def _keep_proof(case: Case, key: str) -> None:
-    if not key:
-        return
-    proof = "secret" if key == case.node.secret else "trial"
+    # a message of ours that needs no signature comes from a board that has no secret (any more)
+    proof = "" if not key else "secret" if key == case.node.secret else "trial"
     case.kept = replace(case.kept, proof=proof)
     if proof == "trial":  # it may have been given up too early
         case.change(trial_secret=key)
