@@ -16,7 +16,7 @@ from typing import Any
 
 from gateway.broker.choose import choose
 from gateway.broker.embedded import EmbeddedBroker
-from gateway.errors import PluginError
+from gateway.errors import GatewayError, PluginError
 from gateway.flow.calls import Runners
 from gateway.flow.dispatch import Dispatcher
 from gateway.flow.handlers import Handler, Handlers
@@ -288,6 +288,7 @@ class Engine:
             "embedded": self._broker is not None,
             "host": options.host,
             "port": options.port,
+            "link_error": _parts_of(self.uplink.error),
             "trouble": str(self.trouble) if self.trouble else None,
             "uptime_seconds": round(time.time() - self._started_at, 1),
             "waiting": self.left,
@@ -350,3 +351,10 @@ class Engine:
             except Exception:
                 log.exception("letting go (%s) failed; it goes on", undo.__name__)
         self._lock.release()
+
+
+def _parts_of(error: GatewayError | None) -> dict[str, Any] | None:
+    if error is None:
+        return None
+    words = {"what": error.what, "why": error.why, "next": error.hint}
+    return {**words, "exit_code": error.exit_code}

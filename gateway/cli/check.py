@@ -61,26 +61,18 @@ def check(operator: Operator, show_secrets: bool) -> int:
     ]
 
     def text() -> None:
-        operator.table(
-            ("SETTING", "VALUE", "FROM"),
-            [(v.name, _shown(v, show_secrets), v.origin) for v in values],
-        )
+        rows = [(name, output.dumps(value, indent=None), origin) for name, value, origin in shown]
+        operator.table(("SETTING", "VALUE", "FROM"), rows)
         files = ", ".join(str(path) for path in loaded.files) or "no file, only defaults"
         operator.say(f"settings are good; read {files}")
 
+    shown = [(v.name, _shown(v, show_secrets), v.origin) for v in values]
     data = {
         "ok": True,
         "problems": [],
         "warnings": warnings,
         "files": [str(path) for path in loaded.files],
-        "settings": [
-            {
-                "name": v.name,
-                "value": output.HIDDEN if v.secret and v.value and not show_secrets else v.value,
-                "origin": v.origin,
-            }
-            for v in values
-        ],
+        "settings": [dict(zip(("name", "value", "origin"), row, strict=True)) for row in shown],
     }
     for warning in warnings:
         operator.say(f"warning: {output.clean(warning)}")
@@ -112,7 +104,7 @@ def _bad(operator: Operator, problems: list[Any]) -> int:
 
     def text() -> None:
         for line in output.problem_lines(problems):
-            operator.line(line)
+            click.echo(line)
 
     operator.show("gateway.check/1", {"ok": False, "problems": listed}, text)
     return SettingsError.exit_code
@@ -120,8 +112,6 @@ def _bad(operator: Operator, problems: list[Any]) -> int:
 
 def effective(loaded: Loaded, registry: Registry) -> list[Value]:
     """Every setting with its value and its origin, in the order of gateway.toml."""
-    import msgspec
-
     from gateway.settings.load import SECRETS
     from gateway.settings.model import TABLES
 
@@ -139,16 +129,15 @@ def effective(loaded: Loaded, registry: Registry) -> list[Value]:
             if key != "sections":
                 add(f"{name}.{key}", getattr(table, key), secret=(name, key) in SECRETS)
     for plugin in registry.ready():
-        if isinstance(plugin.config, msgspec.Struct):
-            for key, value in msgspec.to_builtins(plugin.config).items():
-                add(f"plugins.{plugin.name}.{key}", value, secret=output.is_secret(key))
+        for key in getattr(plugin.config, "__struct_fields__", ()):
+            value = getattr(plugin.config, key)
+            add(f"plugins.{plugin.name}.{key}", value, secret=output.is_secret(key))
     return found
 
 
-def _shown(value: Value, show_secrets: bool) -> str:
-    if value.secret and value.value and not show_secrets:
-        return output.HIDDEN
-    return output.dumps(value.value, indent=None)
+def _shown(value: Value, show_secrets: bool) -> Any:
+    hidden = value.secret and value.value and not show_secrets
+    return output.HIDDEN if hidden else value.value
 
 
 def _strangers(loaded: Loaded, registry: Registry) -> list[str]:
@@ -181,10 +170,10 @@ def init(operator: Operator, yes: bool) -> None:
         operator.say("nothing done")
         return
     if exists:
-        operator.line(f"kept      {path}")
+        click.echo(f"kept      {path}")
     else:
         _write(path, sample(operator.given_dir))
-        operator.line(f"wrote     {path}")
+        click.echo(f"wrote     {path}")
     try:
         made = not folder.exists()
         folder.mkdir(parents=True, exist_ok=True, mode=0o750)
@@ -194,7 +183,7 @@ def init(operator: Operator, yes: bool) -> None:
             why=error.strerror or str(error),
             hint="name another one: gateway --state-dir DIR init",
         ) from error
-    operator.line(f"{'made' if made else 'kept':<9} {folder}")
+    click.echo(f"{'made' if made else 'kept':<9} {folder}")
     operator.hint("gateway check, then gateway run")
 
 

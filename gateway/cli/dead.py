@@ -122,10 +122,10 @@ def show(operator: Operator, number: str) -> None:
                 value = output.dumps(value, indent=None)
             elif key == "failures":
                 continue
-            operator.line(f"{key:<9} {output.clean('-' if value is None else value)}")
+            click.echo(f"{key:<9} {output.clean('-' if value is None else value)}")
         for failure in data.get("failures", ()):
             tries = output.count(failure["tries"], "try", "tries")
-            operator.line(f"plugin    {failure['plugin']}: {failure['error']} ({tries})")
+            click.echo(f"plugin    {failure['plugin']}: {failure['error']} ({tries})")
         if data.get("failures"):
             operator.hint(f"gateway dead replay {number} · gateway dead drop {number}")
 
@@ -223,7 +223,7 @@ def replay(operator: Operator, number: str | None, plugin: str | None, everythin
     operator.show(
         "gateway.dead.replay/1",
         result,
-        lambda: operator.line(
+        lambda: click.echo(
             f"{output.count(result['replayed'], 'delivery', 'deliveries')} tried again"
         ),
     )
@@ -250,5 +250,5 @@ def drop(
     operator.show(
         "gateway.dead.drop/1",
         result,
-        lambda: operator.line(f"{output.count(result['dropped'], 'dead letter')} dropped"),
+        lambda: click.echo(f"{output.count(result['dropped'], 'dead letter')} dropped"),
     )

@@ -44,7 +44,7 @@ def events(operator: Operator, follow: bool, node: str | None, kind: str | None,
     newest = operator.read("SELECT coalesce(max(id), 0) AS id FROM journal")[0]["id"]
     while True:
         for row in rows:
-            operator.line(told(row, operator.wants_json))
+            click.echo(told(row, operator.wants_json))
             newest = max(newest, row["id"])
         if not follow:
             break
@@ -103,7 +103,7 @@ def publish(operator: Operator, topic: str, payload: str, retain: bool) -> None:
     document = parse_object(text)
     result = operator.order("publish", topic=topic, payload=document, retain=retain)
     operator.show(
-        "gateway.publish/1", result, lambda: operator.line(f"queued for {output.clean(topic)}")
+        "gateway.publish/1", result, lambda: click.echo(f"queued for {output.clean(topic)}")
     )
 
 

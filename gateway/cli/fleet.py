@@ -268,7 +268,7 @@ def simulate(operator: Operator, number: int) -> None:
     broker = find_broker(operator)
     fleet = Fleet(operator.state_dir / "nodes", number, broker)
     fleet.start()
-    operator.line(f"{'nodes':<17} {fleet.title}, broker {broker.host}:{broker.port}")
+    click.echo(f"{'nodes':<17} {fleet.title}, broker {broker.host}:{broker.port}")
     operator.say("Ctrl+C stops them; look at them with: gateway nodes list")
     signal.signal(signal.SIGTERM, signal.getsignal(signal.SIGINT))
     try:

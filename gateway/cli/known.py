@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import os
+import site
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -17,6 +18,7 @@ from pathlib import Path
 Line = tuple[str, str]
 # these alone: other variables may hold secrets, and must not end up in a file
 _VARIABLES = (
+    "PYTHONPATH",
     "GATEWAY_CONFIG",
     "GATEWAY_LOAD_PLUGINS",
     "GATEWAY__PLUGINS__DIRS",
@@ -37,19 +39,20 @@ def _changed(path: str | Path) -> int:
         return 0
 
 
-def stamp(version: str, config: Path | None) -> list[list[str | int]]:
+def stamp(version: str, config: Path | None) -> list[list[str | int | None]]:
     """What the list of commands depends on, as far as that is known before anything is loaded."""
     home = os.environ.get("XDG_CONFIG_HOME") or os.path.expanduser("~/.config")
     named = str(config or os.environ.get("GATEWAY_CONFIG", ""))
     files = [named] if named else ["gateway.toml", f"{home}/gateway/gateway.toml"]
     files += [] if named else ["/etc/gateway/gateway.toml"]
-    seen: list[list[str | int]] = [[version, sys.version], [os.getcwd()]]
+    seen: list[list[str | int | None]] = [[version, sys.version], [os.getcwd()]]
     for file in files:
         drop_ins = Path(file).parent / "gateway.d"
         seen.append([file, _changed(file), _changed(drop_ins)])
         seen += [[str(path), _changed(path)] for path in sorted(drop_ins.glob("*.toml"))]
-    seen += [[name, os.environ.get(name, "")] for name in _VARIABLES]
-    seen += [[path, _changed(path)] for path in sys.path]
+    seen += [[name, os.environ.get(name)] for name in _VARIABLES]
+    installed = [*site.getsitepackages(), site.getusersitepackages()]
+    seen += [[path, _changed(path)] for path in installed]
     return seen
 
 

@@ -150,7 +150,7 @@ def show(operator: Operator, node: str) -> None:
 
     def text() -> None:
         for line in portrait(row, configs, channels, now):
-            operator.line(line)
+            click.echo(line)
 
     operator.show("gateway.nodes.show/1", data, text)
 
@@ -268,7 +268,7 @@ def watch(operator: Operator, every: float) -> None:
             screen.draw(HEAD, [cells(row, now) for row in rows], "")
         else:
             for line in between(before, rows, now):
-                operator.line(line)
+                click.echo(line)
         before = rows
         time.sleep(max(0.1, every))
 
@@ -286,5 +286,5 @@ def forget(operator: Operator, node: str, yes: bool) -> None:
         return
     result = operator.order("nodes.forget", name)
     operator.show(
-        "gateway.nodes.forget/1", result, lambda: operator.line(f"{output.clean(name)} forgotten")
+        "gateway.nodes.forget/1", result, lambda: click.echo(f"{output.clean(name)} forgotten")
     )

@@ -225,10 +225,6 @@ class Operator:
         for line in output.table(head, rows, self.paint):
             click.echo(line)
 
-    def line(self, text: str) -> None:
-        """One line of data, on stdout."""
-        click.echo(text)
-
     def say(self, line: str) -> None:
         """Talk, on stderr."""
         if not self.quiet:

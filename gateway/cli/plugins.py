@@ -101,7 +101,7 @@ def info(operator: Operator, plugin: str) -> None:
             if isinstance(value, list):
                 value = ", ".join(value) or "none"
             if value:
-                operator.line(f"{key.replace('_', ' '):<13} {value}")
+                click.echo(f"{key.replace('_', ' '):<13} {value}")
 
     operator.show("gateway.plugins.info/1", found, text)
 
@@ -130,6 +130,6 @@ def reset(operator: Operator, plugin: str) -> None:
     result = operator.order("plugins.reset", plugin=find(operator, plugin).name)
 
     def text() -> None:
-        operator.line(f"plugin {plugin} is on; what was kept for it is being done")
+        click.echo(f"plugin {plugin} is on; what was kept for it is being done")
 
     operator.show("gateway.plugins.reset/1", result, text)

@@ -14,7 +14,7 @@ import signal
 import sys
 import threading
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -23,13 +23,14 @@ from gateway.cli.fleet import Broker
 from gateway.cli.journey import Journey
 from gateway.cli.nodes import HEAD, cells
 from gateway.cli.operator import Operator
-from gateway.errors import StoreError
+from gateway.errors import AuthError, BrokerError, StoreError
 
 if TYPE_CHECKING:
     from gateway.settings.load import Loaded
 
 _TICK = 0.2
 _LIMIT = 120.0
+_READY = "taking messages; Ctrl+C stops everything, `gateway --help` in another terminal"
 
 
 @click.command(
@@ -80,7 +81,7 @@ class Service:
         self._ever_connected = False
         self._embedded = False
         self._journey: Journey | None = None
-        set_up_logging(operator, self._screen)
+        set_up_logging(operator, loaded, self._screen)
 
     def listen(self) -> None:
         """Take the signals."""
@@ -96,14 +97,11 @@ class Service:
     def serve(self) -> int:
         """The whole run; returns the exit code."""
         self.gateway.on_story(self._told)
-        code = 0
+        self.gateway.start()
         try:
-            self.gateway.start()
-            if self._until_ready():
-                self._say(
-                    "ready",
-                    "taking messages; Ctrl+C stops everything, `gateway --help` in another terminal",
-                )
+            code = self._until_ready()
+            if code is None:
+                self._say("ready", _READY)
                 code = self._go_on()
         finally:
             self._end()
@@ -117,30 +115,39 @@ class Service:
 
     def _told(self, kind: str, text: str) -> None:
         """What the gateway tells, from its own thread."""
-        if kind == "lost" and not self._ever_connected:
-            mode = self._loaded.settings.broker.mode
-            origin = self._loaded.origins.get("mqtt.host", "the defaults")
-            self._screen.complain(
-                f"error: {output.clean(text)}",
-                f'why:   [mqtt] host and port come from {origin}; [broker] mode is "{mode}"',
-                "next:  start it (sudo systemctl start mosquitto), or use the embedded one: "
-                "gateway run --broker embedded",
-            )
-        else:
+        if kind != "lost" or self._ever_connected:  # the first absence is told by `_complain`
             self._say(kind, text, timed=self._ever_connected)
+
+    def _complain(self, error: dict[str, Any]) -> None:
+        """The broker cannot be reached at the start: said once, with where the address is from."""
+        why = error["why"]
+        if error["exit_code"] == BrokerError.exit_code:
+            origin = self._loaded.origins.get("mqtt.host", "the defaults")
+            mode = self._loaded.settings.broker.mode
+            why = f'[mqtt] host and port come from {origin}; [broker] mode is "{mode}"'
+        parts = (("error:", error["what"]), ("why:  ", why), ("next: ", error["next"]))
+        self._screen.complain(*(f"{label} {output.clean(x)}" for label, x in parts if x))
 
     # -- the way -----------------------------------------------------------------------------
 
-    def _until_ready(self) -> bool:
-        """Wait for the broker for as long as it takes; False where we were stopped."""
+    def _until_ready(self) -> int | None:
+        """Wait for the broker for as long as it takes. None when it is there; the exit code where
+        we were stopped, or where it refuses our login: that needs a person, not another try."""
+        complained = False
         while not self._stop.is_set():
             facts = self.gateway.facts()
             self._embedded = facts["embedded"]
             if facts["connected"]:
                 self._ever_connected = True
-                return True
+                return None
+            error = facts["link_error"]
+            if error is not None and not complained:
+                complained = True
+                self._complain(error)
+            if error is not None and error["exit_code"] == AuthError.exit_code:
+                return AuthError.exit_code
             self._stop.wait(0.05)
-        return False
+        return 0
 
     def _go_on(self) -> int:
         if not self._number:
@@ -224,13 +231,16 @@ class _Log(logging.Handler):
             self._screen.complain(*self.format(record).split("\n"))
 
 
-def set_up_logging(operator: Operator, screen: story.Screen) -> None:
-    """Warnings at a terminal, information for a service's log; -v, -vv and -q say otherwise."""
-    level = logging.WARNING if sys.stderr.isatty() else logging.INFO
+def set_up_logging(operator: Operator, loaded: Loaded, screen: story.Screen) -> None:
+    """`log_level` for a service's log; at a terminal warnings only, unless somebody asked for more
+    with `log_level` or -v (-vv: everything). -q leaves the errors."""
+    level = getattr(logging, loaded.settings.log_level.upper())
     if operator.quiet:
         level = logging.ERROR
     elif operator.verbose:
         level = logging.INFO if operator.verbose == 1 else logging.DEBUG
+    elif sys.stderr.isatty() and "log_level" not in loaded.origins:
+        level = logging.WARNING
     handler = _Log(screen)
     stamp = "" if os.environ.get("JOURNAL_STREAM") else "%(asctime)s "
     handler.setFormatter(logging.Formatter(stamp + "%(levelname)s %(name)s: %(message)s"))

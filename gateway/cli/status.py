@@ -70,7 +70,7 @@ def stored(operator: Operator) -> dict[str, Any]:
 
 def _print(operator: Operator, data: dict[str, Any]) -> None:
     for label, text in lines(data, time.time()):
-        operator.line(f"{label:<10} {output.clean(text)}")
+        click.echo(f"{label:<10} {output.clean(text)}")
     if data["dead"] or data["refused"]:
         operator.hint("gateway dead list")
     elif not data["running"]:
@@ -136,10 +136,10 @@ def version(operator: Operator) -> None:
         operator.show(
             "gateway.version/1",
             data,
-            lambda: operator.line(
+            lambda: click.echo(
                 f"gateway {__version__}\n"
                 + "\n".join(f"  {name} {found or 'not installed'}" for name, found in used.items())
             ),
         )
     else:
-        operator.line(f"gateway {__version__}")
+        click.echo(f"gateway {__version__}")

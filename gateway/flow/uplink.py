@@ -14,6 +14,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from gateway.errors import GatewayError
 from gateway.flow.filters import matches, reduce
 from gateway.flow.handlers import PREFIX, Handler
 from gateway.flow.parts import Parts
@@ -42,6 +43,8 @@ class Uplink:
         self._last = last
         self._story = story
         self._state: LinkState | None = None
+        self.error: GatewayError | None = None
+        """Why there is no connection, None while there is one."""
         self._went_at: float | None = None
         self.quiet = False
         self.is_copy: Callable[[str], bool] = lambda _topic: False
@@ -134,23 +137,27 @@ class Uplink:
         await self._parts.writer.submit(write)
 
     def _changed(self, state: LinkState) -> None:
-        before, self._state = self._state, state
         self._on_state(state.connected)
-        was_connected = before is None or before.connected
         if state.connected:
-            if self._went_at is not None:
-                gone, self._went_at = time.monotonic() - self._went_at, None
-                waiting = self._parts.outbox.waiting
-                self._story(
-                    "back", f"broker back after {gone:.0f} s; {waiting} messages waited here"
-                )
+            self._come()
         elif not self.quiet:
-            if was_connected:
-                self._went_at = time.monotonic()
-            if state.error is not None and (
-                was_connected or before is None or before.error is None
-            ):
-                self._story("lost", str(state.error))
+            self._go(state)
+
+    def _come(self) -> None:
+        gone, self._went_at = self._went_at, None
+        self._said = False
+        if gone is not None:
+            waiting = self._parts.outbox.waiting
+            away = time.monotonic() - gone
+            self._story("back", f"broker back after {away:.0f} s; {waiting} messages waited here")
+        self._was_connected = True
+
+    def _go(self, state: LinkState) -> None:
+        if self._was_connected and self._went_at is None:
+            self._went_at = time.monotonic()
+        if state.error is not None and not self._said:
+            self._said = True
+            self._story("lost", f"{state.error.what} | {state.error.why} | {state.error.hint}")
 
 
 def known_handlers(last: list[tuple[str, str]]) -> list[tuple[str, str]]:

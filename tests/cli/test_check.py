@@ -74,7 +74,7 @@ def test_each_value_says_where_it_comes_from(shell: Any, tmp_path: Path) -> None
     assert rows["mqtt.port"] == "1884\tenvironment GATEWAY__MQTT__PORT"
     assert rows["state_dir"] == '"here"\tflag --state-dir'
     assert rows["limits.json_depth"] == "16\tdefault"
-    assert rows["mqtt.password"] == "***\tgateway.toml:3"
+    assert rows["mqtt.password"] == '"***"\tgateway.toml:3'
     assert "hunter2" not in result.stdout + result.stderr
     assert "hunter2" not in shell(*words, "--json").stdout
     assert "hunter2" in shell(*words, "--show-secrets").stdout

@@ -22,7 +22,7 @@ def register_commands(cli):
 '''
 
 
-@pytest.fixture
+@pytest.fixture(autouse=True)
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder with a cache of its own."""
     monkeypatch.chdir(tmp_path)
@@ -30,7 +30,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def test_what_is_kept_is_recalled(here: Path) -> None:
+def test_what_is_kept_is_recalled() -> None:
     """Lines come back while nothing has changed."""
     stamp = known.stamp("1", None)
     assert known.recall(stamp) is None
