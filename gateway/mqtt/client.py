@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import socket
 import ssl
 import time
 from collections.abc import Callable, Iterable
@@ -117,7 +116,9 @@ class Connection:
         self._acks: dict[int, asyncio.Future[None]] = {}
         self._subacks: dict[int, asyncio.Future[list[Any]]] = {}
         self._connack: asyncio.Future[bool] = self._loop.create_future()
-        self._sock: socket.socket | None = None
+        # the number, not the socket: paho closes the socket before it tells, and a reader that is
+        # not removed would hide the next connection that gets the same number
+        self._fd = -1
         self._ended = False
         self._paused = False
         self._writing = False
@@ -136,10 +137,11 @@ class Connection:
         except (OSError, ValueError) as error:
             self._end()
             raise self._unreachable(error) from error
-        self._sock = self._client.socket()
-        if self._sock is None:
+        sock = self._client.socket()
+        if sock is None:
             raise self._unreachable(ConnectionError("closed at once"))
-        self._loop.add_reader(self._sock, self._read)
+        self._fd = sock.fileno()
+        self._loop.add_reader(self._fd, self._read)
         self._write()
         try:
             async with asyncio.timeout(_CONNECT_TIMEOUT * 2):
@@ -216,13 +218,13 @@ class Connection:
 
     def pause(self, paused: bool) -> None:
         """Stop or go on reading."""
-        if self._paused == paused or self._ended or self._sock is None:
+        if self._paused == paused or self._ended or self._fd < 0:
             return
         self._paused = paused
         if paused:
-            self._loop.remove_reader(self._sock)
+            self._loop.remove_reader(self._fd)
         else:
-            self._loop.add_reader(self._sock, self._read)
+            self._loop.add_reader(self._fd, self._read)
             self._loop.call_soon(self._read)
 
     # -- within ------------------------------------------------------------------------------
@@ -287,23 +289,23 @@ class Connection:
             self._on_arrived(batch)
 
     def _write(self) -> None:
-        if self._ended or self._sock is None:
+        if self._ended or self._fd < 0:
             return
         if self._client.want_write() and self._client.loop_write() != paho.MQTT_ERR_SUCCESS:
             self.drop(BrokerError("the connection to the broker broke while writing"))
             return
         wants = self._client.want_write()
         if wants and not self._writing:
-            self._loop.add_writer(self._sock, self._write)
+            self._loop.add_writer(self._fd, self._write)
         elif not wants and self._writing:
-            self._loop.remove_writer(self._sock)
+            self._loop.remove_writer(self._fd)
         self._writing = wants
 
     def _end(self) -> None:
         self._ended = True
-        if self._sock is not None and self._sock.fileno() >= 0:
-            self._loop.remove_reader(self._sock)
-            self._loop.remove_writer(self._sock)
+        if self._fd >= 0:
+            self._loop.remove_reader(self._fd)
+            self._loop.remove_writer(self._fd)
         self._client.on_disconnect = None
         sock = self._client.socket()
         if sock is not None:
