@@ -46,6 +46,8 @@ class Uplink:
         self.error: GatewayError | None = None
         """Why there is no connection, None while there is one."""
         self._went_at: float | None = None
+        self._was_connected = False
+        self._said = False
         self.quiet = False
         self.is_copy: Callable[[str], bool] = lambda _topic: False
 

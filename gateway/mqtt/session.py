@@ -130,8 +130,9 @@ class Session:
                 await self._connect()
             except BrokerError as error:
                 self._say(error)
-            except OSError as error:
-                self._say(BrokerError(str(error)))
+            except Exception as error:  # a session must outlive every surprise
+                log.exception("session %s: unexpected; it goes on", self.name)
+                self.error = BrokerError(f"{type(error).__name__}: {error}")
             else:
                 pause = FIRST_PAUSE
                 await self._watch()
