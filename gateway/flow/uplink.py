@@ -139,6 +139,7 @@ class Uplink:
         await self._parts.writer.submit(write)
 
     def _changed(self, state: LinkState) -> None:
+        self.error = None if state.connected else state.error
         self._on_state(state.connected)
         if state.connected:
             self._come()
