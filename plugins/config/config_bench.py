@@ -7,8 +7,7 @@ import itertools
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any
+from typing import Any, Literal
 
 import gateway_config
 import msgspec
@@ -35,6 +34,37 @@ class Sent(msgspec.Struct, frozen=True):
     options: dict[str, Any]
 
 
+class House:
+    """The running gateway, as the plugin sees it."""
+
+    def __init__(self, bench: Bench) -> None:
+        self.bench = bench
+        self.root, self.claim_key, self.connected = "hydro", "", True
+        self.registration: Literal["open", "approve", "claim"] = "open"
+        self.objections: list[Problem] = []
+
+    def observed(self) -> float:
+        """The observed clock."""
+        return self.bench.now
+
+    def node(self, key: int | str) -> Node | None:
+        """The one node, by any of its names."""
+        node = self.bench.node
+        return node if key in (node.id, node.uid, node.hardware_id) else None
+
+    def nodes(self) -> list[Node]:
+        """The one node."""
+        return [self.bench.node]
+
+    def read(self, sql: str, *params: object) -> list[tuple[Any, ...]]:
+        """Committed rows."""
+        return self.bench.read(sql, *params)
+
+    async def problems(self, _document: Mapping[str, Any], _node: Node) -> list[Problem]:
+        """What other plugins have against a document."""
+        return self.objections
+
+
 class Bench:
     """A gateway that consists of this plugin, one node and a clock that stands still."""
 
@@ -48,8 +78,7 @@ class Bench:
         self.sent: list[Sent] = []
         self.changes: list[dict[str, Any]] = []
         self.settings = Settings()
-        self.root, self.claim_key, self.connected = "hydro", "", True
-        self.objections: list[Problem] = []
+        self.host = House(self)
         self.node = Node(
             **{
                 "id": 1,
@@ -64,25 +93,7 @@ class Bench:
         )
         if self.node.known:
             nodes.write(self.db, msgspec.structs.replace(self.node, known=False), self.node)
-        self.run(gateway_config.startup(self, self.settings))
-
-    # -- the host, as the plugin sees it -----------------------------------------------------
-
-    def observed(self) -> float:
-        """The observed clock."""
-        return self.now
-
-    def nodes(self) -> list[Node]:
-        """The one node."""
-        return [self.node]
-
-    def read(self, sql: str, *params: object) -> list[tuple[Any, ...]]:
-        """Committed rows."""
-        return self.reader.tuples(sql, *params)
-
-    async def problems(self, _document: Mapping[str, Any], _node: Node) -> list[Problem]:
-        """What other plugins have against a document."""
-        return self.objections
+        self.run(gateway_config.startup(self.host, self.settings))
 
     # -- driving it --------------------------------------------------------------------------
 
@@ -94,7 +105,7 @@ class Bench:
         """One event through one hook and one commit; returns the answer of a command."""
         given = {"received_at": self.now, "observed_at": self.now, **source}
         event.source = Source(**given)
-        tx = Gathered(self.reader, SimpleNamespace())
+        tx = Gathered(self.reader, nodes.Roster())
         self.run(hook(event, self.node, tx, self.settings))
         unit = Unit(None, 0, nodes.lane_of(self.node), self.node)
         unit.effects = [Effect("config", tx, self.node.id, self.ids, self.now)]
@@ -150,6 +161,10 @@ class Bench:
 
     # -- looking -----------------------------------------------------------------------------
 
+    def read(self, sql: str, *params: object) -> list[tuple[Any, ...]]:
+        """Committed rows."""
+        return self.reader.tuples(sql, *params)
+
     def row(self, table: str, what: str = "*", where: str = "1 = 1") -> dict[str, Any]:
         """The first row of a table."""
         found = self.reader.rows(f"SELECT {what} FROM {table} WHERE {where}")
@@ -167,7 +182,7 @@ class Bench:
 
     def close(self) -> None:
         """Let go of the files."""
-        self.run(gateway_config.shutdown(self))
+        self.run(gateway_config.shutdown(self.host))
         self.reader.close()
         self.db.close()
 

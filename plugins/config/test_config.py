@@ -95,7 +95,7 @@ def test_what_the_registry_knows_is_filled_in(bench: Bench, document: dict[str, 
 
 def test_with_a_claim_key_it_signs_the_first_push(bench: Bench, document: dict[str, Any]) -> None:
     """B5: claim is the key of the first secret and of recovery."""
-    bench.claim_key = "claim"
+    bench.host.claim_key = "claim"
     made = push(bench, document)
     assert made["key"] == "claim"
     assert Board(claim_key="claim").take(made) == "applied"
@@ -107,7 +107,7 @@ def test_a_new_database_takes_its_nodes_back(
     bench: Bench, document: dict[str, Any], claim_key: str
 ) -> None:
     """A node with an unknown secret and revision 7 gets revision 8 under open or claim."""
-    bench.claim_key = claim_key
+    bench.host.claim_key = claim_key
     board = Board(secret="x" * 64, claim_key=claim_key, revision=7)
     bench.hello(**board.hello())
     assert push(bench, document)["revision"] == 8
@@ -206,7 +206,7 @@ def test_no_answer_holds_a_secret(bench: Bench, document: dict[str, Any]) -> Non
 
 def test_all_problems_at_once_and_nothing_queued(bench: Bench, document: dict[str, Any]) -> None:
     """Own rules, other plugins' rules and the identity, in one answer."""
-    bench.objections = [Problem("channels[0].door", "no door here")]
+    bench.host.objections = [Problem("channels[0].door", "no door here")]
     document["channels"][1].pop("relay_type")
     document["mqtt"]["port"] = 70000
     document["node_id"] = "nd-other"
@@ -277,10 +277,10 @@ def test_hook_node_hello_that_shows_another_revision_is_answered(
 
 def test_hook_shutdown_lets_the_gateway_go(bench: Bench) -> None:
     """A gateway that has stopped is not held in memory by its plugin."""
-    bench.run(gateway_config.shutdown(bench))
+    bench.run(gateway_config.shutdown(bench.host))
     with pytest.raises(KeyError):
         bench.hello()
-    bench.run(gateway_config.startup(bench, bench.settings))
+    bench.run(gateway_config.startup(bench.host, bench.settings))
 
 
 def test_a_report_of_another_revision_is_answered(bench: Bench, document: dict[str, Any]) -> None:
@@ -302,11 +302,11 @@ def test_the_timer_names_who_is_due(
     """The job asks for a turn when the time has come, and for none while the broker is away."""
     push(bench, document)
     monkeypatch.setattr(reports.time, "time", lambda: bench.now)
-    assert reports.due(bench, bench.settings) == []
+    assert reports.due(bench.host, bench.settings) == []
     bench.now += 5.0
-    assert [turn.node_id for turn in reports.due(bench, bench.settings)] == [1]
-    bench.connected = False
-    assert reports.due(bench, bench.settings) == []
+    assert [turn.node_id for turn in reports.due(bench.host, bench.settings)] == [1]
+    bench.host.connected = False
+    assert reports.due(bench.host, bench.settings) == []
 
 
 def test_an_end_is_an_end_until_the_operator_says_so(
@@ -660,7 +660,7 @@ def test_hook_health(bench: Bench, document: dict[str, Any]) -> None:
     made = push(bench, document)
 
     async def ask() -> None:
-        (check,) = await gateway_config.health(bench)
+        (check,) = await gateway_config.health(bench.host)
         checks.append(check)
 
     checks: list[Any] = []
@@ -674,7 +674,7 @@ def test_hook_health(bench: Bench, document: dict[str, Any]) -> None:
 def test_hook_startup_keeps_two_gateways_apart(tmp_path: Path, document: dict[str, Any]) -> None:
     """Each gateway's settings object leads to its own host."""
     one, two = Bench(tmp_path), Bench(_sub(tmp_path))
-    two.root = "farm"
+    two.host.root = "farm"
     push(one, document)
     push(two, document)
     assert one.sent[0].topic == TOPIC

@@ -125,6 +125,13 @@ def test_c7_placeholders_pass(section: str) -> None:
     assert paths(broken(section, {"configured": False})) != []
 
 
+def test_c10_half_a_broker_is_no_change() -> None:
+    """A node that gets only a host or only a port keeps both of its own, so it is refused."""
+    assert paths(broken("mqtt", {"configured": True, "port": 1884})) == ["mqtt.host"]
+    assert paths(broken("mqtt", {"configured": True, "host": "h", "port": 70000})) == ["mqtt.port"]
+    assert paths(broken("mqtt", {"configured": True, "host": "h", "port": 1884})) == []
+
+
 def test_wifi_may_be_absent() -> None:
     """A6.1: wifi may be absent, mqtt may not."""
     assert paths(broken("wifi", None)) == []

@@ -29,7 +29,7 @@ class Secrets(RuleBasedStateMachine):
     @initialize(claim_key=st.sampled_from(["", "claim"]))
     def begin(self, claim_key: str) -> None:
         """With or without a claim key."""
-        self.bench.claim_key = self.board.claim_key = claim_key
+        self.bench.host.claim_key = self.board.claim_key = claim_key
 
     def teardown(self) -> None:
         """Let go of the files."""

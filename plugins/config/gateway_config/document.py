@@ -144,16 +144,19 @@ def _wifi(document: Document) -> Iterator[Problem]:
 
 
 def _mqtt(mqtt: Any) -> Iterator[Problem]:
-    if not isinstance(mqtt, Mapping) or mqtt.get("configured") is True:
+    if not isinstance(mqtt, Mapping):
         return
-    if not _text(mqtt.get("host")):
+    kept = mqtt.get("configured") is True
+    # with one of the two alone a node keeps both of its own, and the change is lost (A6.2 step 4)
+    needed = not kept or "host" in mqtt or "port" in mqtt
+    if needed and not _text(mqtt.get("host")):
         yield _bad(
             mqtt, "host", 'needs a text, or "configured": true to keep what is there', "mqtt"
         )
     port = mqtt.get("port")
-    if port is None:
+    if needed and port is None:
         yield _bad(mqtt, "port", "needs a port (1..65535)", "mqtt")
-    elif not (_number(port) and float(port).is_integer() and 1 <= port <= 65_535):
+    elif needed and not _is_port(port):
         yield Problem("mqtt.port", f"{port!r} is not a port (1..65535)")
     keepalive = mqtt.get("keepalive")
     if keepalive is not None and not (_number(keepalive) and 1 <= keepalive <= 65_535):
@@ -219,6 +222,10 @@ def _from_data_error(error: DataError) -> Problem:
 
 def _join(path: str, name: str) -> str:
     return f"{path}.{name}" if path else name
+
+
+def _is_port(value: Any) -> bool:
+    return _number(value) and float(value).is_integer() and 1 <= value <= 65_535
 
 
 def _text(value: Any) -> bool:
