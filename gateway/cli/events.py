@@ -19,7 +19,9 @@ from gateway.errors import DataError
 
 _EVENTS = (
     "SELECT id, at, class, kind, lane, topic, payload, count, flags, state FROM journal "
-    "WHERE id > ?1 AND (?2 IS NULL OR lane = ?2) AND (?3 IS NULL OR kind = ?3)"
+    "WHERE id > ?1 AND (?2 IS NULL OR lane = ?2) "
+    # nobody wants to see that somebody asked for the status, unless he says so
+    "AND (kind = ?3 OR (?3 IS NULL AND NOT (class = 'command' AND kind = 'status')))"
 )
 _PAUSE = 0.2
 

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 _TICK = 0.2
 _LIMIT = 120.0
+_SAME_SIGNAL = 0.5  # `timeout` and supervisors signal the process and its group: that is one wish
 _READY = "taking messages; Ctrl+C stops everything, `gateway --help` in another terminal"
 
 
@@ -77,6 +78,7 @@ class Service:
         self.gateway = Gateway(loaded.settings)
         self._screen = story.Screen(operator.paint, table=number > 0 and not once)
         self._signal = 0
+        self._signalled_at = 0.0
         self._stop = threading.Event()
         self._ever_connected = False
         self._embedded = False
@@ -89,9 +91,11 @@ class Service:
             signal.signal(number, self._on_signal)
 
     def _on_signal(self, number: int, _frame: object) -> None:
-        if self._signal:
+        now = time.monotonic()
+        if self._signal and now - self._signalled_at > _SAME_SIGNAL:
             os._exit(128 + number)
-        self._signal = number
+        if not self._signal:
+            self._signal, self._signalled_at = number, now
         self._stop.set()
 
     def serve(self) -> int:
@@ -115,8 +119,10 @@ class Service:
 
     def _told(self, kind: str, text: str) -> None:
         """What the gateway tells, from its own thread."""
-        if kind != "lost" or self._ever_connected:  # the first absence is told by `_complain`
+        if kind != "lost":
             self._say(kind, text, timed=self._ever_connected)
+        elif self._ever_connected:  # the first absence is told by `_complain`
+            self._say(kind, text.partition(" | ")[0], timed=True)
 
     def _complain(self, error: dict[str, Any]) -> None:
         """The broker cannot be reached at the start: said once, with where the address is from."""
