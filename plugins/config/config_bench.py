@@ -23,6 +23,15 @@ from gateway.store.sqlite import open_writer
 
 HW, UID = "esp32-0f3a", "nd-ph-0f3a"
 NOW = 1_780_000_000.0
+REGISTERED = {
+    "id": 1,
+    "uid": UID,
+    "hardware_id": HW,
+    "type": "ph",
+    "protocol": 1,
+    "lifecycle_state": "REGISTERED_BACKEND",
+    "created_at": NOW,
+}
 FOLDER = Path(gateway_config.__file__).parent / "migrations"
 
 
@@ -79,21 +88,15 @@ class Bench:
         self.changes: list[dict[str, Any]] = []
         self.settings = Settings()
         self.host = House(self)
-        self.node = Node(
-            **{
-                "id": 1,
-                "uid": UID,
-                "hardware_id": HW,
-                "type": "ph",
-                "protocol": 1,
-                "lifecycle_state": "REGISTERED_BACKEND",
-                "created_at": NOW,
-                **node,
-            }
-        )
+        self.node = Node(**{**REGISTERED, **node})
         if self.node.known:
-            nodes.write(self.db, msgspec.structs.replace(self.node, known=False), self.node)
+            self.register(**node)
         self.run(gateway_config.startup(self.host, self.settings))
+
+    def register(self, **node: Any) -> None:
+        """The registry takes the node in."""
+        self.node = Node(**{**REGISTERED, **node})
+        nodes.write(self.db, msgspec.structs.replace(self.node, known=False), self.node)
 
     # -- driving it --------------------------------------------------------------------------
 
@@ -140,10 +143,16 @@ class Bench:
         self.deliver(gateway_config.node_hello, event, topic="hydro/node_hello")
 
     def report(
-        self, gh: str = "gh-temp", zone: str = "zn-temp", *, retained: bool = False, **payload: Any
+        self,
+        gh: str = "gh-temp",
+        zone: str = "zn-temp",
+        *,
+        retained: bool = False,
+        name: str = "",
+        **payload: Any,
     ) -> None:
         """The node publishes a config_report."""
-        name = HW if gh == "gh-temp" else UID
+        name = name or (HW if gh == "gh-temp" else UID)
         body = json.dumps(payload).encode()
         event = msgspec.json.decode(body, type=ConfigReported)
         more = {"gh": gh, "zone": zone, "name": name, "payload": body, "retained": retained}

@@ -20,6 +20,7 @@ from gateway_config.asked import (
     NodesBind,
     NodesUnbind,
 )
+from msgspec.structs import replace
 
 from gateway import Problem, signed
 
@@ -427,22 +428,35 @@ def test_a_retained_report_is_the_past(bench: Bench, document: dict[str, Any]) -
 
 
 def test_c1_a_report_before_the_hello_is_kept(tmp_path: Path, document: dict[str, Any]) -> None:
-    """C1: the report of a node that nobody knows yet is there when its hello has come."""
-    bench = Bench(tmp_path, known=False, uid=HW, hardware_id=None, protocol=0)
+    """C1: what a node showed before it was registered is there when its hello has come."""
+    bench = Bench(tmp_path, id=7, known=False, uid=HW, hardware_id=None, protocol=0)
     board = Board(revision=6, secret="x" * 64)
-    shown = {
-        "node_id": HW,
-        "channels": [{"name": "a", "type": "SENSOR", "metric": "PH"}],
-        "mqtt": {},
-    }
-    bench.report(**board.report("verified"), **shown)
+    channel = {"name": "a", "type": "SENSOR", "metric": "PH"}
+    bench.report(**board.report("verified"), node_id=HW, channels=[channel], mqtt={})
     assert bench.row("config_reported", "name, revision") == {"name": HW, "revision": 6}
     assert bench.row("config_channels") == {}
-    bench.node = Bench(_sub(tmp_path)).node  # the registry made it meanwhile
+    bench.register(id=9)
     bench.changed("node", None, UID)
     assert bench.row("config_channels", "name, metric") == {"name": "a", "metric": "PH"}
-    bench.db.execute("INSERT INTO nodes (id, uid, created_at, updated_at) VALUES (1, 'u', 0, 0)")
     assert push(bench, document)["revision"] == 7
+    bench.report(**board.report("verified"))
+    assert bench.read("SELECT node_id, name FROM config_reported") == [(9, HW)]
+    bench.close()
+
+
+def test_reports_of_strangers_are_forgotten_after_a_day(tmp_path: Path) -> None:
+    """A node that is never registered leaves one row, for a day."""
+    bench = Bench(tmp_path, id=7, known=False, uid=HW, hardware_id=None, protocol=0)
+    board = Board(revision=1)
+    for number in range(3):
+        bench.node = replace(bench.node, id=7 + number)
+        bench.report(**board.report("verified"))
+    assert bench.read("SELECT node_id FROM config_reported") == [(9,)]
+    bench.now += 90_000.0
+    bench.node = replace(bench.node, id=20)
+    event = Board(revision=2).report("verified")
+    bench.report(name="esp32-other", **event)
+    assert bench.read("SELECT name FROM config_reported") == [("esp32-other",)]
     bench.close()
 
 
@@ -454,14 +468,16 @@ def _sub(folder: Path) -> Path:
 def test_a_reused_number_inherits_nothing(bench: Bench, document: dict[str, Any]) -> None:
     """Rows of a forgotten node under the same number are not the new node's."""
     push(bench, document)
-    bench.db.execute("UPDATE config_reported SET name = 'esp32-old'")
+    bench.report(**Board(revision=5).report("verified"))
     bench.now += 100.0
-    bench.node = bench.node.__class__(
-        id=1, uid="nd-new", hardware_id="esp32-new", created_at=bench.now, protocol=1
+    bench.node = replace(
+        bench.node, uid="nd-new", hardware_id="esp32-new", created_at=bench.now, secret=None
     )
     bench.changed("node", None, "nd-new")
     assert bench.state == ""
     assert bench.history() == {}
+    bench.ask(ConfigPush(document=document))
+    assert bench.state == "v1 sent"
 
 
 def test_channels_come_from_reports(bench: Bench) -> None:

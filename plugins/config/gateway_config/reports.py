@@ -129,7 +129,8 @@ def due(host: Host, _settings: Settings) -> list[Turn]:
         return []
     now = time.time()
     found = host.read(
-        "SELECT node_id FROM config_desired WHERE next_at <= ? OR next_at > ?",
+        "SELECT node_id FROM config_desired WHERE (next_at <= ? OR next_at > ?) "
+        "AND node_id IN (SELECT id FROM nodes)",
         now,
         now + 2 * MAX_DELAY,
     )
@@ -157,8 +158,6 @@ def _listen(case: Case, name: str, step: twin.Step) -> None:
             return
         if isinstance(action, Move):
             _log(case, action)
-            if action.state in ANSWERS:
-                case.change(desired_revision=rows.last_verified(case.tx, case.node))
     rows.save_shown(case.tx, case.node, case.kept, name, case.at)
 
 

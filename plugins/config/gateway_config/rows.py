@@ -17,6 +17,8 @@ from gateway_config.twin import Desired, Move, Shown, Twin
 
 KEEP = 50
 """Revisions that are kept for each node."""
+STRANGERS_FOR = 86_400.0
+"""Seconds for which the report of a node that was never registered is kept."""
 
 _DESIRED = (
     "revision, sha256, document, state, sends, step, sent_at, next_at, via_gh, via_zone, carried"
@@ -76,8 +78,16 @@ def load(tx: Tx, node: Node, *, foreign: bool) -> Kept:
 
 
 def _load_shown(tx: Tx, node: Node) -> tuple[Shown, str, str]:
-    found = tx.read(f"SELECT {_SHOWN} FROM config_reported WHERE node_id = ?", node.id)
-    if not found or found[0][-1] not in names_of(node):
+    # by name as well: what came before the node was registered stands under a number of its own
+    names = sorted(names_of(node))
+    marks = ", ".join("?" * len(names))
+    found = tx.read(
+        f"SELECT {_SHOWN} FROM config_reported WHERE name IN ({marks}) "
+        "ORDER BY node_id = ? DESC, at DESC LIMIT 1",
+        *names,
+        node.id,
+    )
+    if not found:
         return Shown(), "", ""
     revision, sha256, state, top, boot_id, hello_seq, report_seq, boots, proof, report, _ = found[0]
     shown = Shown(
@@ -121,15 +131,20 @@ def save_desired(tx: Tx, node: Node, kept: Kept) -> None:
 
 
 def save_shown(tx: Tx, node: Node, kept: Kept, name: str, at: float) -> None:
-    """Write the reported side; a row under the same number but another name is somebody else's."""
-    shown = kept.twin.shown
+    """Write the reported side; another row under this number or this name has had its time."""
+    shown, name = kept.twin.shown, (node.hardware_id or name).lower()
     tx.write(
-        "DELETE FROM config_reported WHERE node_id = ? AND name NOT IN (?, ?, ?)",
+        "DELETE FROM config_reported WHERE (node_id = ? AND name <> ?) OR (name = ? AND node_id <> ?)",
         node.id,
         name,
-        node.uid.lower(),
-        (node.hardware_id or name).lower(),
+        name,
+        node.id,
     )
+    if not node.known:
+        tx.write(
+            "DELETE FROM config_reported WHERE at < ? AND node_id NOT IN (SELECT id FROM nodes)",
+            at - STRANGERS_FOR,
+        )
     tx.write(
         f"INSERT INTO config_reported (node_id, {_SHOWN}, at) "
         "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (node_id) DO UPDATE SET "
@@ -157,7 +172,7 @@ def save_refusal(tx: Tx, node: Node, name: str, word: str, at: float) -> None:
         "VALUES (?, ?, 1, ?, ?) ON CONFLICT (node_id) DO UPDATE SET refused = refused + 1, "
         "refused_word = excluded.refused_word, refused_at = excluded.refused_at",
         node.id,
-        name,
+        (node.hardware_id or name).lower(),
         word,
         at,
     )

@@ -17,7 +17,7 @@ from msgspec.structs import replace
 
 from gateway import Host, Node, Problem, Topics, Tx, encode, sign
 from gateway_config import rows
-from gateway_config.twin import Action, Move, Queue, Send, Step
+from gateway_config.twin import ANSWERS, Action, Move, Queue, Send, Step
 
 NODE_LIMIT = 4_096
 """Bytes of one MQTT payload that a node takes (B8)."""
@@ -25,6 +25,8 @@ FOREIGN_LIMIT = 4_095
 """A foreign node stores less than it receives (A1.2)."""
 _LONGEST_KEY = "secret"
 _LATE = 9_999_999_999
+_STALE = 600.0
+"""Seconds after which a send that never left is pointless: the back-off has made a newer one."""
 
 
 def text_of(document: dict[str, Any]) -> str:
@@ -122,6 +124,9 @@ class Case:
                 self.change(desired_revision=action.revision)
             elif isinstance(action, Move):
                 rows.move_revision(self.tx, self.node, action, self.at)
+                if action.state in ANSWERS or action.state == "expired":
+                    # no config will follow; the receipt must not promise one
+                    self.change(desired_revision=rows.last_verified(self.tx, self.node))
             elif isinstance(action, Send):
                 self._send()
         if twin.desired is not None and twin.desired != before:
@@ -134,11 +139,11 @@ class Case:
         text, key = self.kept.text, f"config:{self.node.id}"
         secret = secret_in(text)
         if self.foreign:
-            self.tx.publish_json(self.topic(), json.loads(text), replace=key)
+            self.tx.publish_json(self.topic(), json.loads(text), replace=key, expires=_STALE)
         else:
             k = key_for(self.node, text, self._claim_key, self.kept.proof)
             made = envelope(self.node.hardware_id or "", desired.revision, text, k)
-            self.tx.publish_json(self.topic(), made, replace=key, stamp="ts")
+            self.tx.publish_json(self.topic(), made, replace=key, expires=_STALE, stamp="ts")
         # receipts are signed with the one on trial from here on
         self.change(trial_secret=secret if secret != self.node.secret else None)
 

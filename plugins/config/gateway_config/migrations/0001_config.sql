@@ -39,8 +39,8 @@ CREATE TABLE config_revisions (
     PRIMARY KEY (node_id, revision)
 ) WITHOUT ROWID;
 
--- What a node showed last. `name` is the name it used, because the number of a node that was never
--- registered may be given out again.
+-- What a node showed last. `name` is its hardware_id, else the name it used: what came before the
+-- node was registered stands under a number of its own, and numbers may be given out again.
 CREATE TABLE config_reported (
     node_id      INTEGER PRIMARY KEY,
     name         TEXT    NOT NULL,
@@ -59,6 +59,7 @@ CREATE TABLE config_reported (
     refused_word TEXT    NOT NULL DEFAULT '',
     refused_at   REAL
 );
+CREATE INDEX config_reported_name ON config_reported (name);
 
 -- The channels of a node, from its reports (A6.3).
 CREATE TABLE config_channels (
