@@ -24,6 +24,13 @@ from msgspec.structs import replace
 
 from gateway import Problem, signed
 
+VECTORS = [
+    case
+    for case in json.loads(
+        (Path(__file__).parents[2] / "tests" / "vectors" / "refused.json").read_text("utf-8")
+    )["cases"]
+    if case.get("by") == "gateway-config"
+]
 TOPIC = f"hydro/gh-temp/zn-temp/{HW}/config"
 
 
@@ -365,6 +372,21 @@ def test_verified_is_only_believed_under_the_documents_secret(
     }
 
 
+@pytest.mark.parametrize("case", VECTORS, ids=lambda case: case["name"])
+def test_the_vectors_refused_here(tmp_path: Path, case: dict[str, Any]) -> None:
+    """What the vectors say this plugin refuses is counted under its word and changes nothing."""
+    bench = Bench(tmp_path, secret=case["secret"], hardware_id=case["hardware_id"])
+    before = bench.node
+    bench.report(name=case["hardware_id"], **json.loads(case["payload"]))
+    assert bench.row("config_reported", "refused, refused_word, revision") == {
+        "refused": 1,
+        "refused_word": case["refused"],
+        "revision": 0,
+    }
+    assert bench.node == before
+    bench.close()
+
+
 def test_a_node_with_a_secret_is_believed_under_its_signature_only(
     bench: Bench, document: dict[str, Any]
 ) -> None:
@@ -453,7 +475,7 @@ def test_reports_of_strangers_are_forgotten_after_a_day(tmp_path: Path) -> None:
         bench.report(**board.report("verified"))
     assert bench.read("SELECT node_id FROM config_reported") == [(9,)]
     bench.now += 90_000.0
-    bench.node = replace(bench.node, id=20)
+    bench.node = replace(bench.node, id=20, uid="esp32-other")
     event = Board(revision=2).report("verified")
     bench.report(name="esp32-other", **event)
     assert bench.read("SELECT name FROM config_reported") == [("esp32-other",)]
