@@ -554,12 +554,17 @@ def test_set_without_a_push_starts_from_what_the_node_showed(bench: Bench) -> No
     board = Board(revision=2)
     channel = {"name": "ph", "type": "SENSOR", "metric": "PH"}
     bench.report(
-        **board.report("verified"), node_id=UID, channels=[channel], mqtt={"host": "h", "port": 1}
+        **board.report("verified"),
+        node_id=UID,
+        fw_version="1.0",
+        channels=[channel],
+        mqtt={"host": "h", "port": 1},
     )
     bench.ask(ConfigSet(path="channels[ph].unit", value="pH"))
     inside = json.loads(bench.sent[-1].payload["doc"])
     assert inside["channels"] == [{**channel, "unit": "pH"}]
     assert inside["mqtt"] == {"configured": True}
+    assert "fw_version" not in inside
 
 
 def test_rollback_is_a_new_revision(bench: Bench, document: dict[str, Any]) -> None:

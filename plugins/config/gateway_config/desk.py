@@ -107,7 +107,8 @@ def base(case: Case) -> dict[str, Any]:
     if not made:
         shown = compare.without_hidden(rows.document_of(case.kept.report))
         made = {**document.skeleton(case.node.uid, case.node.type), **shown}
-        made.update({"node_id": case.node.uid})
+        made["node_id"] = case.node.uid
+        made.pop("fw_version", None)  # the node writes that one
         if case.node.bound:
             made = document.bound_to(made, case.node.gh, case.node.zone)
     made.pop("node_secret", None)
