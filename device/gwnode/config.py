@@ -1,0 +1,182 @@
+"""The node's configs: the one that proved itself, the one on trial, the one that failed. Pure."""
+# Rules of this file (B5). The trial is counted before the document is applied; it ends well only by
+# a proof, and otherwise by time or by boots; an end is an end. What is written to flash are two
+# things: a slot (a document's bytes as received, and what it left as it was, in one write) and the
+# boot record (which slot is good, which is on trial, which pair failed).
+
+import json
+
+from . import document
+from .protocol import MAX_PAYLOAD, Refused, same, scan, sha256_hex, sign
+
+MAX_BOOTS = 3
+
+
+class Config:
+    """A document that runs or ran."""
+
+    def __init__(self, slot, revision, sha, text, kept, doc):
+        self.slot = slot
+        self.revision = revision
+        self.sha = sha
+        self.text = text
+        self.kept = kept
+        self.values = document.effective(doc, kept)
+
+    @property
+    def secret(self):
+        return self.values.get("node_secret") or ""
+
+
+def pack(config):
+    """A slot's content."""
+    head = json.dumps({"rev": config.revision, "sha": config.sha, "kept": config.kept})
+    return head.encode() + b"\n" + config.text
+
+
+def unpack(number, content):
+    """A slot's content as a Config, None where it is not what pack made."""
+    try:
+        head, text = content.split(b"\n", 1)
+        head = json.loads(head)
+        if sha256_hex(text) != head["sha"] and head["rev"]:
+            return None
+        return Config(number, head["rev"], head["sha"], text, head["kept"], json.loads(text))
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return None
+
+
+class Store:
+    """What flash holds, and what a change of it means."""
+
+    def __init__(self, base, slots=(), record=None, claim_key="", legacy=False):
+        self.claim_key = claim_key
+        self.legacy = legacy
+        record = record or {}
+        self.failed = record.get("failed")
+        self.floor = record.get("floor", 0)
+        self.trial = None
+        self.boots = 0
+        self.top = max([c.slot for c in slots] + [0])
+        self.good = Config(0, 0, "", b"", {}, base)
+        for config in slots:
+            if config.slot == record.get("good"):
+                self.good = config
+        trial = record.get("trial")
+        for config in slots:
+            if trial and config.slot == trial["slot"]:
+                self.trial = config
+                self.boots = trial["boots"]
+
+    @property
+    def running(self):
+        return self.trial or self.good
+
+    def record(self):
+        """The boot record as bytes."""
+        record = {"good": self.good.slot, "failed": self.failed, "floor": self.floor}
+        if self.trial:
+            record["trial"] = {"slot": self.trial.slot, "boots": self.boots}
+        return json.dumps(record).encode()
+
+    def booted(self):
+        """Count a boot of a trial; True where that was one too many and the trial has failed."""
+        if not self.trial:
+            return False
+        self.boots += 1
+        if self.boots > MAX_BOOTS:
+            self.fail("rolled_back", "%d boots without a receipt" % MAX_BOOTS)
+            return True
+        return False
+
+    def confirm(self):
+        """The trial has its proof."""
+        self.good, self.trial, self.boots = self.trial, None, 0
+        self.failed = None
+
+    def fail(self, state, reason):
+        """The trial is over; the config before it runs again."""
+        self.failed = [self.trial.revision, self.trial.sha, state, reason]
+        self.trial, self.boots = None, 0
+
+    def reject(self, revision, sha, reason, path):
+        """A document that is wrong in itself never runs; the answer is kept for when it comes again."""
+        self.failed = [revision, sha, "rejected", reason, path]
+
+    def begin(self, config):
+        """A new document goes on trial (a trial that was under way is given up for it)."""
+        self.top += 1
+        config.slot = self.top
+        self.trial, self.boots = config, 0
+        return config
+
+    # -- what comes in --------------------------------------------------------------------------
+
+    def take(self, payload, hardware_id):
+        """What to do with a config message: ("take", Config), ("again", state, config),
+        ("final", failed), ("reject", revision, sha, reason, path). Raises Refused with the revision
+        and hash that it speaks of where they are known."""
+        text = scan(payload, MAX_PAYLOAD)
+        message = json.loads(text)
+        if not isinstance(message, dict):
+            raise Refused("schema", "no object")
+        if "doc" not in message and "sha256" not in message:
+            return self._plain(message, payload)
+        return self._envelope(message, hardware_id)
+
+    def _envelope(self, message, hardware_id):
+        revision, sha, text = message.get("revision"), message.get("sha256"), message.get("doc")
+        if isinstance(revision, bool) or not isinstance(revision, int):
+            raise Refused("schema", "revision")
+        if not isinstance(sha, str) or not isinstance(text, str):
+            raise Refused("schema", "sha256 or doc")
+        data = text.encode()
+        if sha256_hex(data) != sha:
+            raise Refused("hash", "the document is not the one that was hashed")
+        doc = json.loads(scan(data))
+        if not isinstance(doc, dict):
+            raise Refused("schema", "the document is no object")
+        self._check_signature(message, doc, hardware_id, revision, sha)
+        if self.failed and self.failed[0] == revision and self.failed[1] == sha:
+            return "final", self.failed
+        running = self.running
+        if running.revision == revision and running.sha == sha:
+            return "again", "applied" if self.trial else "verified", running
+        if revision <= running.revision:
+            raise Refused("revision", "%d is not newer than %d" % (revision, running.revision))
+        wrong = document.problem(doc)
+        if wrong:
+            return "reject", revision, sha, wrong[1], wrong[0]
+        kept = document.overlay(doc, running.values)
+        return "take", Config(0, revision, sha, data, kept, doc)
+
+    def _check_signature(self, message, doc, hardware_id, revision, sha):
+        name, keys = message.get("key"), []
+        if name == "secret":
+            # on trial the new secret is as good as the one it may replace
+            keys = [c.secret for c in (self.trial, self.good) if c]
+        elif name == "claim":
+            keys = [self.claim_key]
+        elif name == "open" and not self.claim_key:
+            keys = [doc.get("node_secret")]
+        for key in keys:
+            if key and same(message.get("sig"), sign(key, "config", hardware_id, revision, sha)):
+                return
+        raise Refused("signature", "key %s" % name)
+
+    def _plain(self, doc, payload):
+        """A document of A6.2, as the field's gateways publish it."""
+        if self.running.revision and not self.legacy:
+            raise Refused("signature", "a plain document, and this node has proved a signed one")
+        wrong = document.problem(doc)
+        if wrong:
+            return "reject", 0, "", wrong[1], wrong[0]
+        old = self.running.values
+        if _comparable(doc) == _comparable(old):
+            return "again", None, self.running
+        kept = document.overlay(doc, old)
+        return "take", Config(0, 0, sha256_hex(payload), payload, kept, doc)
+
+
+def _comparable(config):
+    return {name: config[name] for name in config if name not in ("wifi", "mqtt", "node_secret")}
