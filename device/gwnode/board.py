@@ -1,0 +1,139 @@
+"""The only file that knows machine and network; on a PC it stands on what is there instead."""
+# Chosen by feature, not by name: a module that is not there is not used. Monotonic milliseconds are
+# made here from wrapping ticks, so that nobody else ever sees a tick.
+
+import binascii
+import gc
+import os
+import sys
+import time
+
+try:
+    import machine
+except ImportError:
+    machine = None
+try:
+    import network
+except ImportError:
+    network = None
+
+IS_MICROPYTHON = sys.implementation.name == "micropython"
+_TICKS = getattr(time, "ticks_ms", None)
+_EPOCH_2000 = 946684800
+_last = _TICKS() if _TICKS else 0
+_count = 0
+_least_heap = [1 << 30]
+_wlan = [None]
+
+
+def now_ms():
+    """Milliseconds since the start; never wraps, never goes back."""
+    global _last, _count
+    if _TICKS is None:
+        return int(time.monotonic() * 1000)
+    ticks = _TICKS()
+    _count += time.ticks_diff(ticks, _last)
+    _last = ticks
+    return _count
+
+
+def random_bytes(count):
+    return os.urandom(count)
+
+
+def boot_id():
+    return binascii.hexlify(random_bytes(4)).decode()
+
+
+def hardware_id():
+    """From the factory's address, as field firmware spells it."""
+    if machine is not None and hasattr(machine, "unique_id"):
+        mac = machine.unique_id()
+        if network is not None:
+            try:
+                mac = network.WLAN(network.STA_IF).config("mac")
+            except (OSError, ValueError):
+                pass
+        return "esp32-" + binascii.hexlify(mac[-6:]).decode()
+    return "sim-" + binascii.hexlify(random_bytes(6)).decode()
+
+
+def facts():
+    """What a beat tells."""
+    free = 0
+    if IS_MICROPYTHON:
+        gc.collect()
+        free = gc.mem_free()
+        _least_heap[0] = min(_least_heap[0], free)
+    found = {"uptime": now_ms() // 1000, "free_heap": free, "rssi": rssi()}
+    found["min_free_heap"] = _least_heap[0] if IS_MICROPYTHON else 0
+    return found
+
+
+def rssi():
+    wlan = _wlan[0]
+    if wlan is None:
+        return -100
+    try:
+        return wlan.status("rssi")
+    except (OSError, ValueError):
+        return -100
+
+
+def description():
+    """board, mpy and reset_cause for the hello."""
+    if not IS_MICROPYTHON:
+        return {"board": sys.platform, "mpy": "CPython %d.%d" % sys.version_info[:2]}
+    version = ".".join([str(n) for n in sys.implementation.version[:3]])
+    found = {"board": getattr(sys.implementation, "_machine", sys.platform)[:60], "mpy": version}
+    if machine is not None and hasattr(machine, "reset_cause"):
+        found["reset_cause"] = str(machine.reset_cause())
+    return found
+
+
+def set_clock(unix_ts):
+    """Set the board's clock where it has one."""
+    if machine is None or not hasattr(machine, "RTC"):
+        return
+    fields = time.gmtime(unix_ts - (_EPOCH_2000 if time.gmtime(0)[0] == 2000 else 0))
+    machine.RTC().datetime(fields[:3] + (fields[6],) + fields[3:6] + (0,))
+
+
+def wifi(wanted, patience_ms=15000):
+    """Connect to Wi-Fi where there is a radio; True when there is a network."""
+    if network is None or not wanted:
+        return network is None
+    wlan = _wlan[0] = network.WLAN(network.STA_IF)
+    wlan.active(True)
+    nets = wanted if isinstance(wanted, list) else [wanted]
+    for net in nets:
+        if wlan.isconnected():
+            return True
+        wlan.connect(net.get("ssid"), net.get("pass") or net.get("password"))
+        until = now_ms() + patience_ms
+        while not wlan.isconnected() and now_ms() < until:
+            time.sleep_ms(100)
+    return wlan.isconnected()
+
+
+def restart():
+    """Begin again: a reset on a board, exit code 3 elsewhere (whoever started us starts us again)."""
+    if machine is not None and hasattr(machine, "reset"):
+        machine.reset()
+    sys.exit(3)
+
+
+def on_end(function):
+    """Have `function` called when a PC's user ends us; a board is just switched off."""
+    if IS_MICROPYTHON:
+        return
+    import signal
+
+    signal.signal(signal.SIGTERM, lambda *_: function())
+
+
+def sleep_ms(count):
+    if _TICKS is not None:
+        time.sleep_ms(count)
+    else:
+        time.sleep(count / 1000)
