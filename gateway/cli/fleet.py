@@ -30,6 +30,7 @@ HEAP = "192k"
 _HARDWARE = re.compile(r"esp32-[0-9a-f]{12}")
 _RESTART_PAUSE = 1.0
 _MOST_RESTARTS = 20
+_LONG_LIFE = 60.0
 # Linux ends the child when we die, however we die; a node must not go on alone for ever
 _GUARD = (
     "import ctypes,os,signal,sys;ctypes.CDLL(None).prctl(1,signal.SIGKILL);"
@@ -106,13 +107,8 @@ def node_settings(hardware_id: str, node_type: str, broker: Broker) -> dict[str,
     mqtt: dict[str, Any] = {"host": broker.host, "port": broker.port}
     if broker.username:
         mqtt |= {"username": broker.username, "password": broker.password}
-    return {
-        "hardware_id": hardware_id,
-        "node_type": node_type,
-        "root": broker.root,
-        "mqtt": mqtt,
-        "interval_s": 5,
-    }
+    who = {"hardware_id": hardware_id, "node_type": node_type}
+    return {**who, "root": broker.root, "mqtt": mqtt, "interval_s": 5}
 
 
 def make_folders(where: Path, number: int, broker: Broker) -> list[Path]:
@@ -154,6 +150,8 @@ class _Node:
         self.folder = folder
         self.process: subprocess.Popen[bytes] | None = None
         self.restarts = 0
+        self.streak = 0  # restarts without a long life between them
+        self.started_at = 0.0
         self.ended_at = 0.0
 
 
@@ -211,13 +209,15 @@ class Fleet:
             if not node.ended_at:
                 node.ended_at = now
                 node.restarts += 1
-                if node.restarts > _MOST_RESTARTS:
+                lived = now - node.started_at
+                node.streak = 1 if lived > _LONG_LIFE else node.streak + 1
+                if node.streak > _MOST_RESTARTS:
                     given_up.append(
                         f"{node.folder.name} keeps ending: {self.last_words(node.folder)}"
                     )
                     node.process = None
             elif now - node.ended_at >= _RESTART_PAUSE:
-                node.ended_at = 0.0
+                node.ended_at, node.started_at = 0.0, now
                 self._start(node)
         return given_up
 

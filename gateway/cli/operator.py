@@ -206,12 +206,8 @@ class Operator:
         ctx = click.get_current_context(silent=True)
         if ctx is None:
             return False
-        if ctx.meta.get("gateway.json"):
-            return True
-        return any(
-            "--json" in option.opts and bool(ctx.params.get(option.name or ""))
-            for option in ctx.command.params
-        )
+        given = (o.name for o in ctx.command.params if "--json" in o.opts)
+        return bool(ctx.meta.get("gateway.json")) or any(ctx.params.get(n or "") for n in given)
 
     def show(self, schema: str, data: Any, text: Callable[[], None]) -> None:
         """Print `data` with its schema tag where `--json` was given, else call `text`."""
