@@ -33,8 +33,8 @@ class Journey:
         self._pushed: dict[int, str] = {}
         self._refused: dict[int, str] = {}
         self._newest = self._journal_end()
-        self._first = self._newest
         self._hellos = self._beats = 0
+        self._heard: set[str] = set()
         self.rows: list[dict[str, Any]] = rows_of(operator)
         self.fleet = Fleet(operator.state_dir / "nodes", number, broker)
         self.fleet.start()
@@ -73,10 +73,11 @@ class Journey:
         found = {}
         for hardware_id in self.fleet.hardware_ids:
             row = by_hardware.get(hardware_id)
-            lack = story.missing(row)
+            # what the store knows from an earlier run is no proof that the node is there now
+            lack = story.missing(row if hardware_id in self._heard else None)
             if lack and row is not None and row["id"] in self._refused:
                 lack = f"its config was not queued: {self._refused[row['id']]}"
-            elif lack and row is None and self.fleet.restarts(hardware_id):
+            elif lack and self.fleet.restarts(hardware_id):
                 last = self.fleet.last_words(self._operator.state_dir / "nodes" / hardware_id)
                 lack += f"; it keeps ending: {last}"
             if lack:
@@ -102,11 +103,12 @@ class Journey:
     def _count(self) -> None:
         end = self._journal_end()
         for row in self._operator.read(
-            "SELECT kind, sum(count) AS n FROM journal WHERE id > ? AND id <= ? "
-            "AND kind IN ('node_hello', 'heartbeat') GROUP BY kind",
+            "SELECT lane, kind, sum(count) AS n FROM journal WHERE id > ? AND id <= ? "
+            "AND kind IN ('node_hello', 'heartbeat') GROUP BY lane, kind",
             self._newest,
             end,
         ):
+            self._heard.add(row["lane"])
             if row["kind"] == "heartbeat":
                 self._beats += row["n"]
             else:

@@ -183,7 +183,6 @@ class Service:
         assert self._journey is not None
         rows, lacks = self._journey.rows, self._journey.lacks()
         for line in [
-            "",
             *output.aligned(HEAD, [cells(r, time.time()) for r in rows], self._operator.paint),
         ]:
             self._screen.say(line)

@@ -72,6 +72,7 @@ def test_a_node_gets_one_config(state: Any, trip: journey.Journey) -> None:
     assert trip.lacks() == {"esp32-1": "has not said hello"}
     state.node(1)
     state.node(7)  # somebody else's node: none of ours
+    state.message(1, "node_hello", {})
     assert "registered, receipt sent" in trip.tick()[0]
     trip.tick()
     ((verb, node, args),) = asked(state)
@@ -87,6 +88,9 @@ def test_a_second_run_pushes_nothing(state: Any, monkeypatch: pytest.MonkeyPatch
     operator = Operator(state_dir=state.folder)
     again = journey.Journey(operator, StillGateway(), 1, Broker("h", 1))  # type: ignore[arg-type]  # named fake
     assert again.tick() == []
+    assert again.lacks() == {"esp32-1": "has not said hello"}
+    state.message(9, "node_hello", {})
+    again.tick()
     assert asked(state) == []
     assert again.lacks() == {}
 
@@ -94,6 +98,7 @@ def test_a_second_run_pushes_nothing(state: Any, monkeypatch: pytest.MonkeyPatch
 def test_a_refused_config_is_the_reason(state: Any, trip: journey.Journey, answering: Any) -> None:
     """Where the gateway refuses the document, its answer is what the node lacks."""
     answering.answers["config.push"] = (False, {"problems": [{"path": "x", "message": "bad"}]})
+    state.message(1, "node_hello", {})
     state.node(1)
     trip.tick()
     while "not queued" not in trip.lacks()["esp32-1"]:
@@ -103,6 +108,7 @@ def test_a_refused_config_is_the_reason(state: Any, trip: journey.Journey, answe
 
 def test_the_way_of_a_config_is_told(state: Any, trip: journey.Journey) -> None:
     """The steps stand in the store and become one line."""
+    state.message(1, "node_hello", {})
     state.node(1)
     trip.tick()
     config(state, "verified", sent_at=1.0, received_at=1.1, applied_at=1.5, verified_at=1.9)
