@@ -44,7 +44,7 @@ if TYPE_CHECKING:
         Wake,
     )
     from gateway.protocol.signing import sign, signed
-    from gateway.protocol.states import CONFIG_STATES, LIFECYCLE, may_become
+    from gateway.protocol.states import CONFIG_STATES, LIFECYCLE, may_become, node_type
     from gateway.protocol.topics import Topics, is_temp, is_uid
     from gateway.settings.load import load as load_settings
 
@@ -77,7 +77,7 @@ _ROOMS = {
         "Wake",
     ),
     "gateway.protocol.signing": ("sign", "signed"),
-    "gateway.protocol.states": ("CONFIG_STATES", "LIFECYCLE", "may_become"),
+    "gateway.protocol.states": ("CONFIG_STATES", "LIFECYCLE", "may_become", "node_type"),
     "gateway.protocol.topics": ("Topics", "is_temp", "is_uid"),
     "gateway.settings.load": ("load_settings",),
 }  # fmt: skip
@@ -123,6 +123,7 @@ __all__ = [
     "is_uid",
     "load_settings",
     "may_become",
+    "node_type",
     "sign",
     "signed",
 ]

@@ -1,0 +1,135 @@
+"""Is a node alive? (A4, B4.) Pure: proofs of life, wills and time in, a state out.
+
+    never_seen / seen ─proof▶ online ─time▶ late ─time▶ offline ─proof▶ online
+                              any of them ─will of this boot▶ offline
+
+Only live messages are proof. A message of an earlier boot is the past: it can neither revive nor
+kill. `now` is always the observed clock, which stands still while we hear nothing.
+"""
+
+from __future__ import annotations
+
+from typing import Literal, NamedTuple
+
+Life = Literal["never_seen", "seen", "online", "late", "offline"]
+
+DEFAULT_INTERVAL = 40.0
+"""For a node that never said how often it beats, until that is learnt; offline after 120 s of it."""
+SHORTEST, LONGEST = 5.0, 3600.0
+EARLIER = 4
+
+
+class Grace(NamedTuple):
+    """How long beyond its interval a node may be silent: late after `late`, offline after
+    `offline` intervals, and never before `least` seconds of silence beyond one interval."""
+
+    late: float = 1.5
+    offline: float = 3.0
+    least: float = 10.0
+
+
+class Pulse(NamedTuple):
+    """What is known of one node's life."""
+
+    life: Life = "never_seen"
+    boot_id: str = ""
+    boots: str = ""
+    seq: int = 0
+    proof: float = 0.0
+    wait: float | None = None
+    declared: float | None = None
+    learnt: float | None = None
+    beats: int = 0
+    missed: int = 0
+
+    @property
+    def interval(self) -> float:
+        """Seconds between beats: declared, else learnt, else the default."""
+        found = self.declared or self.learnt or DEFAULT_INTERVAL
+        return min(max(found, SHORTEST), LONGEST)
+
+
+def is_past(pulse: Pulse, boot_id: str | None) -> bool:
+    """True for a boot that another one has followed."""
+    return bool(boot_id) and boot_id != pulse.boot_id and boot_id in pulse.boots.split()
+
+
+def late_after(interval: float, grace: Grace) -> float:
+    """Seconds of silence after which a node is late."""
+    return interval + max(interval * (grace.late - 1), grace.least / 2)
+
+
+def offline_after(interval: float, grace: Grace) -> float:
+    """Seconds of silence after which a node is offline."""
+    return interval + max(interval * (grace.offline - 1), grace.least)
+
+
+def proof(pulse: Pulse, boot_id: str | None, now: float, grace: Grace) -> Pulse:
+    """A live message of the node: it is online. One of an earlier boot changes nothing."""
+    if is_past(pulse, boot_id):
+        return pulse
+    if boot_id and boot_id != pulse.boot_id:
+        earlier = f"{pulse.boot_id} {pulse.boots}".split()[:EARLIER]
+        pulse = pulse._replace(boot_id=boot_id, boots=" ".join(earlier), seq=0, beats=0, missed=0)
+    wait = late_after(pulse.interval, grace)
+    return pulse._replace(life="online", proof=max(now, pulse.proof), wait=wait)
+
+
+class Beat(NamedTuple):
+    """A beat, or `count` adjacent ones; `seq` is the last one's, 0 where the node has none."""
+
+    boot_id: str | None
+    seq: int
+    first_seq: int
+    count: int
+    interval: float | None
+
+
+def beat(pulse: Pulse, said: Beat, now: float, grace: Grace) -> Pulse:
+    """A live beat: proof of life, a count of what is missing, and how often this node beats."""
+    if is_past(pulse, said.boot_id):
+        return pulse
+    before = pulse
+    if said.interval is not None and said.interval > 0:
+        pulse = pulse._replace(declared=said.interval)
+    elif pulse.declared is None:
+        pulse = pulse._replace(learnt=_learn(before, now, said.count))
+    pulse = proof(pulse, said.boot_id, now, grace)
+    if not said.seq:
+        return pulse._replace(beats=pulse.beats + said.count)
+    if said.seq <= pulse.seq:
+        return pulse  # an old one that came late: alive, but nothing to count
+    first = said.first_seq or said.seq
+    gap = max(0, (said.seq - pulse.seq) - said.count) if pulse.seq else max(0, first - 1)
+    beats = pulse.beats + said.count
+    return pulse._replace(seq=said.seq, beats=beats, missed=pulse.missed + gap)
+
+
+def _learn(pulse: Pulse, now: float, count: int) -> float | None:
+    """A slow average of the gaps; one long gap does not make a node lazy."""
+    if not pulse.beats or now <= pulse.proof:
+        return pulse.learnt
+    gap = min(max((now - pulse.proof) / count, SHORTEST), LONGEST)
+    if pulse.learnt is None:
+        return gap
+    return pulse.learnt + (min(gap, pulse.learnt * 2) - pulse.learnt) / 8
+
+
+def will(pulse: Pulse, boot_id: str | None) -> Pulse:
+    """A live will, or a status OFFLINE: the end of this boot, not of a newer one."""
+    if pulse.boot_id and boot_id != pulse.boot_id:
+        # also a plain will of a node that puts its boot into its wills: not its own, or an old one
+        return pulse
+    return pulse._replace(life="offline", wait=None)
+
+
+def passed(pulse: Pulse, now: float, resumed: float, grace: Grace) -> Pulse:
+    """Time went by. `resumed`: since when we have been listening without a break."""
+    if pulse.wait is None:
+        return pulse
+    silence = now - max(pulse.proof, resumed)
+    if silence >= offline_after(pulse.interval, grace):
+        return pulse._replace(life="offline", wait=None)
+    if silence >= late_after(pulse.interval, grace):
+        return pulse._replace(life="late", wait=offline_after(pulse.interval, grace))
+    return pulse

@@ -1,0 +1,254 @@
+"""What a hello, a first sign of life, or the operator does to the registry.
+
+Rules of this file. The hardware_id is the identity. A hello never renames a node, never takes a type
+away, and changes nothing when it is a repetition. Every hello is answered, after its commit, under
+the one name that a node never changes.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import Any, NamedTuple
+
+from gateway import (
+    ConfigReported,
+    Event,
+    Host,
+    Node,
+    NodeHello,
+    TimeRequest,
+    Topics,
+    Tx,
+    is_temp,
+    node_type,
+    sign,
+    signed,
+)
+from gateway_hello.registry import Facts, Verdict, admit, after, is_earlier, uids
+
+log = logging.getLogger(__name__)
+REGISTERED = "REGISTERED_BACKEND"
+WAITING = "PROVISIONED_WIFI"
+"""The state of a node that we have seen and not (yet) registered."""
+_BOUND = {"ASSIGNED_TO_ZONE", "ACTIVE", "DEGRADED", "MAINTENANCE"}
+_TIME_EXPIRES = 10.0
+
+
+class Known(NamedTuple):
+    """The row of `hello_nodes`."""
+
+    admission: str = ""
+    boot_id: str = ""
+    boots: str = ""
+
+
+def known(tx: Tx, node: Node) -> Known:
+    """What hello remembers of a node."""
+    if not node.known:
+        return Known()
+    rows = tx.read("SELECT admission, boot_id, boots FROM hello_nodes WHERE node_id = ?", node.id)
+    return Known(*rows[0]) if rows else Known()
+
+
+def hello(event: NodeHello, node: Node, tx: Tx, host: Host, expires: float) -> None:
+    """Register, update or refuse, and queue the receipt."""
+    held = _by_wish(event, node, tx)
+    kept = known(tx, held)
+    verdict = admit(_facts(event, held, kept, host))
+    at = event.source.received_at
+    if verdict.reason in ("decommissioned", "rejected", "identity"):
+        if verdict.reason == "identity":
+            _suspect(event, held, tx, at)
+        _receipt(event, held, tx, host, expires, verdict.reason)
+        return
+    if is_earlier(event.boot_id or "", kept.boot_id, kept.boots):
+        _receipt(event, held, tx, host, expires, verdict.reason)
+        return
+    uid = held.uid if held.known and held.uid else _free_uid(event, tx)
+    changes = _changes(event, held, uid, verdict)
+    if changes:
+        tx.set_node(**changes)
+    admission = "accepted" if not verdict.reason else "pending"
+    boot_id = event.boot_id or ""
+    if (admission, boot_id) != (kept.admission, kept.boot_id):
+        _remember(tx, held.id, admission, boot_id, after(kept.boot_id, kept.boots), at)
+    node_now = {"uid": uid, "lifecycle_state": changes.get("lifecycle_state", held.lifecycle_state)}
+    _receipt(event, held, tx, host, expires, verdict.reason, **node_now)
+    if not held.known:
+        state = "registered" if not verdict.reason else "waits for approval"
+        log.info("node %s (%s, %s) %s", uid, changes.get("type"), event.hardware_id, state)
+
+
+def _by_wish(event: NodeHello, node: Node, tx: Tx) -> Node:
+    """A node that was known by its uid only, and now says whose it is."""
+    if node.known or event.wanted_uid is None:
+        return node
+    found = tx.find_node(event.wanted_uid)
+    return found if found is not None and found.known and found.hardware_id is None else node
+
+
+def _facts(event: NodeHello, node: Node, kept: Known, host: Host) -> Facts:
+    parts = (
+        "node_hello",
+        event.hardware_id,
+        event.boot_id or "",
+        event.seq or 0,
+        event.config_revision,
+        event.config_sha256,
+    )
+    claim_key = host.claim_key
+    claim = sign(claim_key, event.hardware_id, event.boot_id or "") if claim_key else None
+    admission = kept.admission
+    if not admission and node.known and node.lifecycle_state in (REGISTERED, *_BOUND):
+        admission = "accepted"
+    return Facts(
+        registration=host.registration,
+        known=node.known,
+        lifecycle_state=node.lifecycle_state,
+        admission=admission,
+        has_secret=node.secret is not None,
+        signed=any(signed(event.sig, key, *parts) for key in (node.secret, node.trial_secret)),
+        claimed=claim is not None and event.claim == claim,
+        offline=node.life == "offline",
+    )
+
+
+def _free_uid(event: NodeHello, tx: Tx) -> str:
+    for uid in uids(event.hardware_id, node_type(event.node_type), event.wanted_uid):
+        if tx.find_node(uid) is None:
+            return uid
+    raise RuntimeError("no free uid")  # the last candidate is made from the whole hardware_id
+
+
+def _changes(event: NodeHello, node: Node, uid: str, verdict: Verdict) -> dict[str, Any]:
+    """What differs; {} for a repetition."""
+    wanted: dict[str, Any] = {
+        "hardware_id": event.hardware_id,
+        "uid": uid,
+        "protocol": event.protocol,
+        "lifecycle_state": _lifecycle(node, verdict),
+    }
+    if event.node_type is not None or not node.known:
+        wanted["type"] = node_type(event.node_type)
+    for name, value in (
+        ("fw_version", event.fw_version),
+        ("hardware_revision", event.hardware_revision),
+        ("boot_id", event.boot_id),
+        ("name", event.node_name),
+    ):
+        if value is not None:
+            wanted[name] = value[:64]
+    if verdict.readmit:
+        wanted |= {"secret": None, "trial_secret": None}
+    if not node.known:
+        wanted |= {"first_seen_at": event.source.received_at, "life": "seen"}
+        return wanted
+    return {name: value for name, value in wanted.items() if getattr(node, name) != value}
+
+
+def _lifecycle(node: Node, verdict: Verdict) -> str:
+    if verdict.reason == "pending_approval":
+        return WAITING
+    if node.known and node.bound and node.lifecycle_state in _BOUND:
+        return node.lifecycle_state
+    return REGISTERED
+
+
+def _remember(tx: Tx, node_id: int, admission: str, boot_id: str, boots: str, at: float) -> None:
+    tx.write(
+        "INSERT INTO hello_nodes (node_id, admission, boot_id, boots, at) VALUES (?, ?, ?, ?, ?) "
+        "ON CONFLICT (node_id) DO UPDATE SET admission = excluded.admission, "
+        "boot_id = excluded.boot_id, boots = excluded.boots, at = excluded.at",
+        node_id,
+        admission,
+        boot_id,
+        boots,
+        at,
+    )
+
+
+def _suspect(event: NodeHello, node: Node, tx: Tx, at: float) -> None:
+    log.warning(
+        "a hello of %s is not signed as it should be: a clone, or a board that was wiped. "
+        "next: gateway nodes readmit %s",
+        event.hardware_id,
+        node.uid or event.hardware_id,
+    )
+    if node.known:
+        tx.write(
+            "UPDATE hello_nodes SET suspects = suspects + 1, suspect_at = ? WHERE node_id = ?",
+            at,
+            node.id,
+        )
+
+
+def _receipt(
+    event: NodeHello,
+    node: Node,
+    tx: Tx,
+    host: Host,
+    expires: float,
+    reason: str,
+    *,
+    uid: str = "",
+    lifecycle_state: str = "",
+) -> None:
+    message: dict[str, Any] = {
+        "message_type": "hello_ack",
+        "hardware_id": event.hardware_id,
+        "boot_id": event.boot_id,
+        "seq": event.seq,
+        "uid": uid or node.uid,
+        "lifecycle_state": lifecycle_state or node.lifecycle_state,
+        "config_revision": node.desired_revision if node.known else 0,
+    }
+    if reason:
+        message |= {"accepted": False, "reason": reason}
+    tx.publish_json(
+        Topics(host.root).hello_ack(event.spelled),
+        message,
+        expires=expires,
+        replace=f"hello_ack:{event.hardware_id}",
+        stamp="unix_ts",
+        sign=("hello_ack", "hardware_id", "boot_id", "seq", "unix_ts", "config_revision"),
+    )
+
+
+def evidence(event: Event, node: Node, tx: Tx, host: Host) -> None:
+    """B7: a node that never said hello to us becomes known by what it says."""
+    source = event.source
+    if source.retained or not source.name:
+        return
+    proves = isinstance(event, ConfigReported) and (
+        is_temp(source.gh, source.zone) or event.node_id == source.name
+    )
+    state = REGISTERED if proves and host.registration == "open" else WAITING
+    if node.known:
+        waits = node.lifecycle_state == WAITING and known(tx, node).admission in ("", "accepted")
+        if waits and state == REGISTERED:
+            tx.set_node(lifecycle_state=state)
+        return
+    names: dict[str, Any] = {"uid": source.name, "gh": source.gh, "zone": source.zone}
+    if is_temp(source.gh, source.zone):
+        uid = next(u for u in uids(source.name, "unknown", None) if tx.find_node(u) is None)
+        names = {"uid": uid, "hardware_id": source.name}
+    kind = event.document.get("type") if isinstance(event, ConfigReported) else None
+    tx.set_node(
+        **names,
+        type=node_type(kind if isinstance(kind, str) else None),
+        lifecycle_state=state,
+        life="seen",
+        first_seen_at=source.received_at,
+    )
+    log.info("node %s was there before us: %s", names["uid"], state)
+
+
+def answer_time(_event: TimeRequest, tx: Tx, host: Host) -> None:
+    """A3: one answer for everybody who asked meanwhile."""
+    tx.publish_json(
+        Topics(host.root).time_response(),
+        {"message_type": "time_response"},
+        expires=_TIME_EXPIRES,
+        replace="time_response",
+        stamp=("unix_ts", "server_time"),
+    )
