@@ -1,14 +1,15 @@
-"""The only file that knows umqtt and sockets: an MQTT client in which nothing waits for ever."""
+"""The only file that knows umqtt and sockets: an MQTT client in which nothing waits for ever.
 
-# The rules of this file:
-# - Every wait has a deadline and no call removes it. umqtt's own wait_msg() does (it makes the
-#   socket block), and its publish() waits for ever for a PUBACK: nothing here calls them.
-# - One packet is one write, and text becomes bytes before anybody counts it.
-# - What goes wrong ends as LinkError with the socket closed; open() starts afresh.
-# - Memory is bounded: one receive buffer, `window` packets in flight, big messages are skipped.
-# What it inherits from umqtt.simple: the constructor, the will (set_last_will) and the callback
-# (set_callback, called for each message before poll() returns it). 1.3.4 and 1.8.0 both do: they
-# take the same arguments, and `ssl` is an SSLContext here whichever it is. IPv4 only, as umqtt.
+- Every wait has a deadline and no call removes it. umqtt's wait_msg() does (it makes the socket
+  block) and its publish() waits for ever for a PUBACK: nothing here calls them.
+- One packet is one write, and text becomes bytes before anybody counts it.
+- What goes wrong ends as LinkError with the socket closed; open() starts afresh.
+- Memory is bounded: one receive buffer, `window` packets in flight, big messages are skipped.
+
+Inherited from umqtt.simple: the constructor, the will (set_last_will) and the callback
+(set_callback; called for each message before poll() returns it). 1.3.4 and 1.8.0 take the same
+arguments; `ssl` is an SSLContext here with either. IPv4 only, as umqtt is.
+"""
 
 import errno
 import os
@@ -21,8 +22,7 @@ _CPYTHON = sys.implementation.name != "micropython"
 if _CPYTHON:
     import binascii
 
-    for _name, _module in (("usocket", socket), ("ustruct", struct), ("ubinascii", binascii)):
-        sys.modules.setdefault(_name, _module)
+    sys.modules.update({"usocket": socket, "ustruct": struct, "ubinascii": binascii})
 if hasattr(os, "getenv") and os.getenv("UMQTT_DIR"):
     sys.path.append(os.getenv("UMQTT_DIR"))
 
@@ -35,18 +35,17 @@ _RESEND_MS = 10000
 _PONG_MS = 10000
 _SLICE_MS = 500  # how long a wait may put off pings and resends
 _READS = 16  # buffers that one poll() takes in at most: a flood must not keep the caller away
-_QUEUED = 32  # messages that may arrive ahead of a SUBACK
+_QUEUED = 32  # messages that may come ahead of a SUBACK
 _REMEMBERED = 64  # ids that acked() knows
-_LONGEST_TOPIC = 256
 _AGAIN = (errno.EAGAIN, errno.EINPROGRESS, 2, 3)  # 2, 3: CPython's SSLWantRead, SSLWantWrite
 
 
-class LinkError(Exception):  # there is no connection (any more): open() it
-    pass
+class LinkError(Exception):
+    """There is no connection (any more): open() it."""
 
 
-class BusyError(Exception):  # the window is full: poll() until can_send
-    pass
+class BusyError(LinkError):
+    """The window is full: poll() until can_send. To reconnect would empty it too."""
 
 
 def _bytes(text):
@@ -61,7 +60,7 @@ def _field(text):
 
 
 def _packet(kind, parts):
-    size = sum(len(part) for part in parts)
+    size = sum([len(part) for part in parts])
     packet = bytearray((kind,))
     while size > 127:
         packet.append(size & 127 | 128)
@@ -73,16 +72,16 @@ def _packet(kind, parts):
 
 
 class Link(MQTTClient):
+    """`more`: clock (milliseconds that never go back or wrap) and, for TLS, ssl."""
+
     window = 8
     max_payload = 4096 + 512
 
-    # more: clock (milliseconds that never go back or wrap) and, for TLS, ssl (an SSLContext)
     def __init__(self, client_id, host, port, user=None, password=None, keepalive=60, **more):
         self.clock = more.pop("clock")
         super().__init__(client_id, host, port, user, password, keepalive, **more)
         self.oversized = None  # (topic, size) of the last message that was skipped
-        self._buffer = bytearray(self.max_payload + _LONGEST_TOPIC + 9)
-        self._view = memoryview(self._buffer)
+        self._buffer = memoryview(bytearray(self.max_payload + 265))  # a topic of 256, its header
         self._inbox = []
         self._address = None
         self._reached = False
@@ -97,9 +96,10 @@ class Link(MQTTClient):
         self._answer = self._pinged = None
         self._heard = self._sent = self.clock()
 
-    # -- what a node calls ------------------------------------------------------------------
+    # -- what a node calls -----------------------------------------------------------------------
 
     def open(self, will_topic, will_payload, timeout_ms=5000):
+        """Connect with a clean session and a retained will; all of it within the time."""
         self._close()
         self._forget()
         self.set_last_will(will_topic, will_payload, True, 1)
@@ -108,56 +108,52 @@ class Link(MQTTClient):
         self._dial(address, until)
         if self.ssl:
             self._secure(until)
-        flags = 0x02 | 0x04 | self.lw_qos << 3 | 0x20  # clean session; a will, retained
-        parts = [_field(self.client_id), _field(self.lw_topic), _field(self.lw_msg)]
+        flags = 0x26 | self.lw_qos << 3 | (0 if self.user is None else 0xC0)
+        texts = [self.client_id, self.lw_topic, self.lw_msg]
         if self.user is not None:
-            flags |= 0xC0
-            parts += [_field(self.user), _field(self.pswd or "")]
-        parts.insert(0, struct.pack("!H4sBBH", 4, b"MQTT", 4, flags, self.keepalive))
-        self._write(_packet(0x10, parts), until)
+            texts += [self.user, self.pswd or ""]
+        head = struct.pack("!H4sBBH", 4, b"MQTT", 4, flags, self.keepalive)
+        self._write(_packet(0x10, [head] + [_field(text) for text in texts]), until)
         code = self._expect(_CONNACK, until)[1]
         if code:
             self._drop("refused %d" % code)
 
     def subscribe_all(self, topics, timeout_ms=5000):
+        """One SUBSCRIBE with QoS 1 for all; raises unless each of them is granted."""
         self._check()
-        topics = list(topics)
         pid = self._next_id()
-        parts = [struct.pack("!H", pid)]
-        for topic in topics:
-            parts += [_field(topic), b"\x01"]
+        parts = [struct.pack("!H", pid)] + [_field(topic) + b"\x01" for topic in topics]
         self._write(_packet(_SUBSCRIBE, parts))
         answer = self._expect(_SUBACK, self.clock() + timeout_ms)
         if answer[0] << 8 | answer[1] != pid or len(answer) != 2 + len(topics):
             self._drop("bad SUBACK")
-        for topic, code in zip(topics, answer[2:]):
-            if code & 0x80:
+        for i, topic in enumerate(topics):
+            if answer[2 + i] & 0x80:
                 self._drop("may not subscribe to %s" % _bytes(topic).decode())
 
     def send(self, topic, payload, retain=False, qos=1):
+        """Write it and return its packet id (0 for QoS 0); poll() minds the PUBACK."""
         self._check()
-        pid = 0
-        parts = [_field(topic), _bytes(payload)]
-        if qos:
-            if not self.can_send:
-                raise BusyError("%d in flight" % len(self._flying))
-            pid = self._next_id()
-            parts.insert(1, struct.pack("!H", pid))
-        packet = _packet(_PUBLISH | (_QOS1 if qos else 0) | (_RETAIN if retain else 0), parts)
+        if qos and not self.can_send:
+            raise BusyError("%d in flight" % len(self._flying))
+        pid = self._next_id() if qos else 0
+        number = struct.pack("!H", pid) if qos else b""
+        first = _PUBLISH | (_QOS1 if qos else 0) | (_RETAIN if retain else 0)
+        packet = _packet(first, (_field(topic), number, _bytes(payload)))
         self._write(packet)
         if qos:
             self._flying.append([pid, packet, self.clock()])
         return pid
 
-    # Comes back as soon as anything came. What has arrived is handed over even if the link
-    # breaks meanwhile: a clean session never brings it again. The next call tells why.
     def poll(self, wait_ms=0):
+        """The messages that came; returns as soon as anything did, a PUBACK included."""
         try:
             self._listen(wait_ms)
             acks, self._acks = self._acks, bytearray()
             if acks:
                 self._write(acks)
         except LinkError:
+            # a clean session never brings again what has come: the next call tells what broke
             if not self._inbox:
                 raise
         inbox, self._inbox = self._inbox, []
@@ -165,30 +161,33 @@ class Link(MQTTClient):
             self.cb(topic, payload)
         return inbox
 
-    # True once its PUBACK came. A new connection forgets: what it cannot prove is not acked.
     def acked(self, pid):
+        """Whether its PUBACK came on this connection; what we cannot prove is not acked."""
         return pid in self._acked
 
     @property
     def in_flight(self):
+        """Packets without a PUBACK."""
         return len(self._flying)
 
     @property
     def can_send(self):
+        """Whether the window has room for one more with QoS 1."""
         return self.sock is not None and len(self._flying) < self.window
 
     def close(self):
-        if self.sock is not None:
-            try:
+        """Say goodbye, so that the broker keeps the will to itself."""
+        try:
+            if self.sock is not None:
                 self._write(b"\xe0\0")
-            except LinkError:
-                return
+        except LinkError:
+            return
         self._close()
 
-    # -- connecting -------------------------------------------------------------------------
+    # -- connecting ------------------------------------------------------------------------------
 
-    # A look-up has no deadline anywhere, so there is none while the last address still answers.
     def _resolve(self):
+        # a look-up has no deadline anywhere: none while the last address still answers
         if not self._reached:
             try:
                 found = socket.getaddrinfo(self.server, self.port, socket.AF_INET)
@@ -204,10 +203,10 @@ class Link(MQTTClient):
         self._use(sock)
         sock.setblocking(False)
         try:
-            sock.connect(address)
-        except OSError as error:
-            if error.errno not in _AGAIN:
-                self._drop("cannot connect: %s" % error)
+            sock.setsockopt(6, 1, 1)  # TCP_NODELAY, or small packets wait for one another
+        except OSError:
+            pass
+        self._try("connect", sock.connect, address)
         seen = 0
         while not seen:
             seen = self._ready(select.POLLOUT, self._left(until, "no TCP connection in time"))
@@ -220,9 +219,7 @@ class Link(MQTTClient):
             sock = self.ssl.wrap_socket(
                 self.sock, server_hostname=self.server, do_handshake_on_connect=False
             )
-            if (
-                _CPYTHON
-            ):  # MicroPython shakes hands within the first write, poll() knowing its needs
+            if _CPYTHON:  # MicroPython shakes hands within the first write; its poll() knows how
                 self.sock = sock
                 sock.settimeout(self._left(until, "no TLS in time") / 1000)
                 sock.do_handshake()
@@ -237,8 +234,6 @@ class Link(MQTTClient):
         self._stream = sock.makefile("rwb", 0) if _CPYTHON else sock
         self._poller = select.poll()
         self._poller.register(sock, select.POLLIN)
-
-    # -- bytes ------------------------------------------------------------------------------
 
     def _check(self):
         if self.sock is None:
@@ -258,6 +253,8 @@ class Link(MQTTClient):
                     pass
             self.sock = self._stream = self._poller = None
 
+    # -- bytes -----------------------------------------------------------------------------------
+
     def _left(self, until, why):
         left = until - self.clock()
         if left <= 0:
@@ -269,30 +266,28 @@ class Link(MQTTClient):
         seen = self._poller.poll(wait_ms)
         return seen[0][1] if seen else 0
 
+    def _try(self, what, call, argument):
+        try:
+            return call(argument)
+        except OSError as error:
+            if error.errno not in _AGAIN:
+                self._drop("cannot %s: %s" % (what, error))
+        return None
+
     def _write(self, data, until=None):
-        if until is None:
-            until = self.clock() + _WRITE_MS
+        until = until or self.clock() + _WRITE_MS
         rest = memoryview(data)
         while True:
-            try:
-                rest = rest[self._stream.write(rest) or 0 :]
-            except OSError as error:
-                if error.errno not in _AGAIN:
-                    self._drop("cannot write: %s" % error)
+            rest = rest[self._try("write", self._stream.write, rest) or 0 :]
             if not rest:
                 break
             self._ready(select.POLLOUT, self._left(until, "no write in time"))
         self._sent = self.clock()
 
-    # Take in what is there, one buffer at most; False if nothing was.
     def _read(self):
-        room = self._view[: self._skip] if self._skip else self._view[self._fill :]
-        size = None
-        try:
-            size = self._stream.readinto(room)
-        except OSError as error:
-            if error.errno not in _AGAIN:
-                self._drop("cannot read: %s" % error)
+        # what is there, one buffer at most; False if nothing was
+        room = self._buffer[: self._skip] if self._skip else self._buffer[self._fill :]
+        size = self._try("read", self._stream.readinto, room)
         if size is None:
             return False
         if size == 0:
@@ -323,14 +318,14 @@ class Link(MQTTClient):
     def _expect(self, kind, until):
         self._answer = None
         while self._answer is None or self._answer[0] != kind:
+            left = self._left(until, "no answer in time")
             if not self._read():
-                self._ready(select.POLLIN, self._left(until, "no answer in time"))
+                self._ready(select.POLLIN, left)
             elif len(self._inbox) > _QUEUED:
                 self._drop("too much before an answer")
-            self._left(until, "no answer in time")
         return self._answer[1]
 
-    # -- packets ----------------------------------------------------------------------------
+    # -- packets ---------------------------------------------------------------------------------
 
     def _next_id(self):
         taken = [flying[0] for flying in self._flying]
@@ -339,8 +334,8 @@ class Link(MQTTClient):
             if self.pid not in taken:
                 return self.pid
 
-    # Where the body of the packet at `start` begins and ends, None if not known yet.
     def _body(self, start):
+        # where the body of the packet at `start` begins and ends; None if not known yet
         size = shift = 0
         for index in range(start + 1, min(start + 5, self._fill)):
             size |= (self._buffer[index] & 127) << shift
@@ -359,8 +354,8 @@ class Link(MQTTClient):
             start = body[1]
             body = self._body(start)
         self._fill -= start
-        self._view[: self._fill] = self._view[start : start + self._fill]
-        if self._fill == len(self._buffer):  # full, and not the whole packet: it never will be
+        self._buffer[: self._fill] = self._buffer[start : start + self._fill]
+        if self._fill == len(self._buffer):  # and not the whole packet: it never will be
             self._take(self._buffer[0], body[0], body[1])
             self._skip = body[1] - self._fill
             self._fill = 0
@@ -380,19 +375,19 @@ class Link(MQTTClient):
         elif kind == _PINGRESP:
             self._pinged = None
         else:
-            self._answer = (kind, bytes(self._view[start:end]))
+            self._answer = (kind, bytes(self._buffer[start:end]))
 
     def _message(self, first, start, end):
         at = start + 2 + (self._buffer[start] << 8 | self._buffer[start + 1])
         body = at + 2 if first & _QOS1 else at
-        if body > end or body > self._fill:
+        if body > min(end, self._fill):
             self._drop("bad message")
-        topic = bytes(self._view[start + 2 : at])
+        topic = bytes(self._buffer[start + 2 : at])
         pid = self._buffer[at] << 8 | self._buffer[at + 1] if body > at else 0
         if end - body > self.max_payload or end > self._fill:
             self.oversized = (topic, end - body)
         else:
-            self._inbox.append((topic, bytes(self._view[body:end])))
+            self._inbox.append((topic, bytes(self._buffer[body:end])))
         if end > self._fill:
             self._skipped_pid = pid  # acknowledged when it is through
         else:
@@ -402,9 +397,9 @@ class Link(MQTTClient):
         if pid:
             self._acks += struct.pack("!BBH", _PUBACK, 2, pid)
 
-    # Pings, their deadline, and resends. A message on its way in is a sign of life: the answer
-    # waits behind it. Not for ever, for our own direction may be the dead one.
     def _tend(self):
+        # A message on its way in is a sign of life: the answer to our ping waits behind it.
+        # Not for ever, for our own direction may be the dead one.
         now = self.clock()
         keep = self.keepalive * 1000
         if self._pinged is not None:
