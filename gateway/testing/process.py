@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import sqlite3
 import subprocess
@@ -77,12 +78,13 @@ class GatewayProcess:
         return self
 
     def wait_for(self, start: str, timeout: float = 30.0) -> str:
-        """The first line that starts with this."""
+        """The first line that starts with this, behind its time where it has one."""
+        pattern = re.compile(rf"(?:\d\d:\d\d:\d\d )?{re.escape(start)}")
 
         def look() -> str | None:
             if self.process is not None and self.process.poll() is not None:
                 raise AssertionError(f"the gateway ended: {self.output}")
-            return next((line for line in self.lines if line.startswith(start)), None)
+            return next((line for line in list(self.lines) if pattern.match(line)), None)
 
         return str(until(look, timeout, f"a line {start!r} in: {self.output}"))
 
