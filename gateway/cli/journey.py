@@ -36,6 +36,8 @@ class Journey:
         self._hellos = self._beats = 0
         self._heard: set[str] = set()
         self.rows: list[dict[str, Any]] = rows_of(operator)
+        registered = (r for r in self.rows if r["lifecycle_state"] in story.REGISTERED)
+        self._received = {row["id"] for row in registered}
         self.fleet = Fleet(operator.state_dir / "nodes", number, broker)
         self.fleet.start()
 
@@ -43,6 +45,10 @@ class Journey:
         """Look, push what is missing; returns what is new, as lines."""
         now = time.time()
         before, self.rows = self.rows, rows_of(self._operator)
+        for row in self.rows:
+            row["first_receipt_waits"] = row["receipt_waits"] and row["id"] not in self._received
+            if row["lifecycle_state"] in story.REGISTERED and not row["receipt_waits"]:
+                self._received.add(row["id"])
         lines = story.between(before, self.rows, now)
         lines += [story.line("node", text, now) for text in self.fleet.tend(time.monotonic())]
         mine = set(self.fleet.hardware_ids)

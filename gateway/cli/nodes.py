@@ -15,6 +15,22 @@ from gateway.cli import Group, examples, json_option, output
 from gateway.cli.operator import Operator
 
 HEAD = ("NODE", "TYPE", "STATE", "LIFE", "CONFIG", "LAST SEEN", "HEAP FREE")
+_CORE = (
+    "n.id, n.uid, n.hardware_id, n.name, n.type, n.lifecycle_state, n.life, n.gh, n.zone, "
+    "n.pending_gh, n.pending_zone, n.fw_version, n.boot_id, n.protocol, "
+    "n.first_seen_at, n.last_seen_at, n.created_at"
+)
+_BEATS = {
+    "free_heap": "b.free_heap",
+    "min_free_heap": "b.min_free_heap",
+    "rssi": "b.rssi",
+    "beats": "b.beats",
+    "missed": "b.missed",
+    "uptime_seconds": "b.uptime",
+    "interval_seconds": "coalesce(b.declared, b.learnt)",
+    "life_since_at": "nullif(b.since, 0)",
+}
+"""Our names for what the heartbeat plugin knows of a node."""
 _KIND_NAMES = {
     "ph": "pH node", "ec": "EC node", "climate": "climate node", "irrig": "irrigation node",
     "light": "light node", "relay": "relay node", "water_sensor": "water sensor",
@@ -25,33 +41,18 @@ _KIND_NAMES = {
 def fleet(operator: Operator, only: int | None = None) -> list[dict[str, Any]]:
     """A row for each node, newest last: the registry with what config and heartbeat know."""
     config = operator.has("config_desired")
-    beats = _beat_table(operator)
-    columns = [
-        "n.id, n.uid, n.hardware_id, n.name, n.type, n.lifecycle_state, n.life, n.gh, n.zone"
-    ]
-    columns.append("n.pending_gh, n.pending_zone, n.fw_version, n.boot_id, n.protocol")
-    columns.append("n.first_seen_at, n.last_seen_at, n.created_at")
-    joins = ""
+    beats = operator.has("heartbeat_nodes")
+    columns, joins = [_CORE], ""
     if config:
         columns.append("c.revision AS config_revision, c.state AS config_state")
         joins += " LEFT JOIN config_desired c ON c.node_id = n.id"
     else:
         columns.append("NULL AS config_revision, NULL AS config_state")
-    columns += [f"{'b.' + there if there else 'NULL'} AS {name}" for name, there in beats.items()]
-    if any(beats.values()):
+    columns += [f"{there if beats else 'NULL'} AS {name}" for name, there in _BEATS.items()]
+    if beats:
         joins += " LEFT JOIN heartbeat_nodes b ON b.node_id = n.id"
     where = "" if only is None else f" WHERE n.id = {int(only)}"
     return operator.read(f"SELECT {', '.join(columns)} FROM nodes n{joins}{where} ORDER BY n.id")
-
-
-def _beat_table(operator: Operator) -> dict[str, str]:
-    """Our names for what the heartbeat plugin keeps -> its columns, "" where it has none."""
-    there = {
-        row["name"]
-        for row in operator.read("SELECT name FROM pragma_table_info('heartbeat_nodes')")
-    }
-    wanted = ("free_heap", "min_free_heap", "rssi", "interval_s", "beats", "missed", "uptime")
-    return {name: name if name in there else "" for name in wanted}
 
 
 def config_word(row: dict[str, Any]) -> str:
@@ -84,7 +85,7 @@ def cells(row: dict[str, Any], now: float) -> tuple[str, ...]:
 def as_json(row: dict[str, Any], now: float) -> dict[str, Any]:
     """The row for machines."""
     kept = {key: value for key, value in row.items() if not key.endswith("_at") and key != "id"}
-    for key in ("first_seen_at", "last_seen_at", "created_at"):
+    for key in ("first_seen_at", "last_seen_at", "life_since_at", "created_at"):
         kept[key] = output.rfc3339(row[key])
     seen = row["last_seen_at"]
     kept["last_seen_seconds"] = None if seen is None else round(max(0.0, now - seen), 3)
@@ -221,15 +222,20 @@ def _hardware(row: dict[str, Any]) -> str:
 
 
 def _life(row: dict[str, Any], now: float) -> str:
-    text = str(row["life"]).replace("_", " ")
-    if row["last_seen_at"] is not None:
-        ago = output.span(max(0.0, now - row["last_seen_at"]))
-        text += f", last seen {output.clock(row['last_seen_at'], now)} ({ago} ago)"
+    text, since, seen = (
+        str(row["life"]).replace("_", " "),
+        row["life_since_at"],
+        row["last_seen_at"],
+    )
+    if since is not None:
+        text += f" since {output.clock(since, now)} ({output.span(max(0.0, now - since))})"
+    if seen is not None and (since is None or row["life"] != "online"):
+        text += f", last seen {output.span(max(0.0, now - seen))} ago"
     if row["boot_id"]:
         text += f", boot {output.clean(row['boot_id'])}"
-    if row["interval_s"]:
-        text += f", beats every {output.span(row['interval_s'])}"
-    if row["beats"] is not None:
+    if row["interval_seconds"]:
+        text += f", beats every {output.span(row['interval_seconds'])}"
+    if row["beats"]:
         text += f", {row['missed'] or 0} missed of {row['beats']}"
     return text
 

@@ -182,6 +182,7 @@ class Service:
         """The table and the verdict of `--once`."""
         assert self._journey is not None
         rows, lacks = self._journey.rows, self._journey.lacks()
+        self._screen.say("")
         for line in [
             *output.aligned(HEAD, [cells(r, time.time()) for r in rows], self._operator.paint),
         ]:

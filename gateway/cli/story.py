@@ -42,22 +42,28 @@ def between(before: Sequence[Row], after: Sequence[Row], now: float) -> list[str
 
 def _of_node(old: Row | None, new: Row, now: float) -> list[str]:
     name, lines = _name(new), []
-    was_registered = old is not None and old["lifecycle_state"] in REGISTERED
-    if new["lifecycle_state"] in REGISTERED and not was_registered:
-        receipt = "receipt waits to leave" if new.get("receipt_waits") else "receipt sent"
+    was_told = old is not None and _is_told(old)
+    if _is_told(new) and not was_told:
         who = ", ".join(str(x) for x in (new["type"], new["hardware_id"]) if x)
-        lines.append(line("hello", f"{name} ({who}) registered, {receipt}", now))
+        lines.append(line("hello", f"{name} ({who}) registered, receipt sent", now))
+    elif new["lifecycle_state"] in REGISTERED and not was_told:
+        pass  # its first receipt is about to leave; both are one line
     elif old is None:
         lines.append(line("new", f"{name} seen, not registered yet", now))
     elif old["lifecycle_state"] != new["lifecycle_state"]:
         change = f"{old['lifecycle_state']} → {new['lifecycle_state']}"
         lines.append(line("state", f"{name} {change}", now))
-    if old is not None and old["life"] != new["life"] and was_registered:
+    if old is not None and old["life"] != new["life"] and was_told:
         change = f"{old['life']} → {new['life']}".replace("_", " ")
         lines.append(line("life", f"{name} {change}", now))
     if _config(old) != _config(new) and new["config_state"] in ENDS:
         lines.append(line("config", f"{name} {config_way(new)}", now))
     return lines
+
+
+def _is_told(row: Row) -> bool:
+    """True where a node is registered and its first receipt has left."""
+    return row["lifecycle_state"] in REGISTERED and not row.get("first_receipt_waits")
 
 
 def _config(row: Row | None) -> tuple[Any, Any] | None:

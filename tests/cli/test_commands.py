@@ -3,7 +3,13 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
+
+BEATS = (
+    Path(__file__).resolve().parents[2]
+    / "plugins/heartbeat/gateway_heartbeat/migrations/0001_nodes.sql"
+)
 
 NOW = 1_760_000_000.0
 
@@ -73,6 +79,22 @@ def test_nodes_show(state: Any, gw: Any) -> None:
     assert "v2 rolled back" in text
     assert ": no broker, v1 verified" in text
     assert data(gw("nodes", "show", "nd-ph-1", "--json"))["configs"][0]["revision"] == 2
+
+
+def test_nodes_show_what_its_beats_say(state: Any, gw: Any) -> None:
+    """Heap, signal, interval and missed beats come from the heartbeat plugin's table."""
+    state.run((BEATS.read_text(),))
+    state.node(1, boot_id="5f1c09aa", last_seen_at=NOW)
+    state.add(
+        "heartbeat_nodes", node_id=1, life="online", declared=15.0, beats=771, free_heap=64_512,
+        min_free_heap=41_984, rssi=-61, since=NOW,
+    )  # fmt: skip
+    text = gw("nodes", "show", "nd-ph-1").stdout
+    assert "heap 63 KB (lowest 41 KB) · RSSI -61 dBm" in text
+    assert ", boot 5f1c09aa, beats every 15 s, 0 missed of 771" in text
+    assert gw("nodes", "list").stdout.rstrip().endswith("\t63 KB")
+    node = data(gw("nodes", "show", "nd-ph-1", "--json"))["node"]
+    assert (node["interval_seconds"], node["life_since_at"]) == (15.0, "2025-10-09T08:53:20.000Z")
 
 
 def test_nodes_forget_asks_the_gateway(state: Any, gw: Any, answering: Any) -> None:

@@ -35,9 +35,14 @@ def test_a_new_node_registers_in_one_line() -> None:
     assert told([], [row()]) == ["hello      nd-ph-1 (ph, esp32-1) registered, receipt sent"]
 
 
-def test_a_receipt_that_waits_is_not_called_sent() -> None:
-    """The line says only what is true."""
-    assert "receipt waits" in told([], [row(receipt_waits=True)])[0]
+def test_a_hello_is_told_with_its_receipt() -> None:
+    """The line waits until the first receipt has left, and says nothing else meanwhile."""
+    waiting = row(first_receipt_waits=True)
+    assert told([], [waiting]) == []
+    assert told([waiting], [waiting]) == []
+    assert told([waiting], [row()]) == ["hello      nd-ph-1 (ph, esp32-1) registered, receipt sent"]
+    seen = row(lifecycle_state="UNPROVISIONED")
+    assert told([seen], [waiting]) == []
 
 
 def test_the_same_state_is_told_once() -> None:
