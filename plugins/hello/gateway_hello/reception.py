@@ -228,14 +228,15 @@ def evidence(event: Event, node: Node, tx: Tx, host: Host) -> None:
         if waits and state == REGISTERED:
             tx.set_node(lifecycle_state=state)
         return
+    said = event.document.get("type") if isinstance(event, ConfigReported) else None
+    kind = node_type(said if isinstance(said, str) else None)
     names: dict[str, Any] = {"uid": source.name, "gh": source.gh, "zone": source.zone}
     if is_temp(source.gh, source.zone):
-        uid = next(u for u in uids(source.name, "unknown", None) if tx.find_node(u) is None)
+        uid = next(u for u in uids(source.name, kind, None) if tx.find_node(u) is None)
         names = {"uid": uid, "hardware_id": source.name}
-    kind = event.document.get("type") if isinstance(event, ConfigReported) else None
     tx.set_node(
         **names,
-        type=node_type(kind if isinstance(kind, str) else None),
+        type=kind,
         lifecycle_state=state,
         life="seen",
         first_seen_at=source.received_at,
