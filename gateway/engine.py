@@ -209,7 +209,7 @@ class Engine:
         ready = self.registry.ready()
         names = ", ".join(f"{plugin.name} {plugin.version}" for plugin in ready)
         self.story("broker", self._broker.describe() if self._broker else f"{host}:{port}")
-        self.story("gateway", f"{len(ready)} plugins ({names}), store {self.folder / DATABASE}")
+        self.story("gateway", f"{len(ready)} plugin{'s' * (len(ready) != 1)} ({names}), store {self.folder / DATABASE}")
         for plugin in self.registry.plugins.values():
             if plugin.state == "failed":
                 self.story("plugin", f"{plugin.name} is off: {plugin.error}")
@@ -312,7 +312,7 @@ class Engine:
     async def stop(self) -> None:
         """Take nothing more, finish what was accepted within `shutdown_grace`, let go in order."""
         self.uplink.quiet = True
-        self.link.pause()
+        self.intake.open = False  # reading goes on: what we publish is acknowledged there
         await self.jobs.stop()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(self.settings.shutdown_grace):

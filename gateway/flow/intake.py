@@ -54,6 +54,8 @@ class Intake:
         self.is_copy: Callable[[str], bool] = lambda _topic: False
         self.on_full: Callable[[bool], None] = lambda _full: None
         self._full = False
+        self.open = True
+        """False while the gateway stops: nothing is taken any more, and nothing acknowledged."""
 
     @property
     def idle(self) -> bool:
@@ -62,6 +64,8 @@ class Intake:
 
     def take(self, received: list[Any]) -> None:
         """Messages of one session, in their order of arrival."""
+        if not self.open:
+            return  # unacknowledged: the broker keeps them for the next start
         now, observed = time.time(), self._parts.observed()
         self.counts["received"] += len(received)
         for message in received:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import time
 from pathlib import Path
 from typing import IO
 
@@ -31,7 +32,7 @@ class StateLock:
                 hint="make it writable for this user, or name another one with --state-dir",
             ) from error
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            _lock(file)
         except OSError as error:
             file.seek(0)
             holder = file.read().strip() or "unknown"
@@ -51,6 +52,19 @@ class StateLock:
         if self._file is not None:
             self._file.close()
             self._file = None
+
+
+def _lock(file: IO[str], tries: int = 20) -> None:
+    """A command that looks who runs holds the lock for an instant: try for a fifth of a second."""
+    for number in range(tries):
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            if number == tries - 1:
+                raise
+            time.sleep(0.01)
+        else:
+            return
 
 
 def holder(folder: Path) -> int | None:

@@ -221,7 +221,9 @@ def test_a10_an_exception_in_a_handler_is_seen(
     with GatewayProcess(tmp_path / "state", broker.port, env=env) as gateway:
         join().say(HELLO, hello("a10"))
         dead = until(
-            lambda: gateway.rows("SELECT plugin, attempts, error FROM delivery WHERE state = 'dead'")
+            lambda: gateway.rows(
+                "SELECT plugin, attempts, error FROM delivery WHERE state = 'dead'"
+            )
         )
         assert dead == [("weather", 3, "KeyError: 'unit'")]
         assert registered(gateway) == {"a10"}

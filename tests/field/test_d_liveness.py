@@ -27,8 +27,10 @@ def settled(gateway: GatewayProcess, peer: Peer, name: str) -> None:
     seen = len(gateway.rows("SELECT 1 FROM journal WHERE kind = 'node_hello' AND state = 1"))
     peer.say("hydro/node_hello", hello(name))
     until(
-        lambda: len(gateway.rows("SELECT 1 FROM journal WHERE kind = 'node_hello' AND state = 1"))
-        > seen
+        lambda: (
+            len(gateway.rows("SELECT 1 FROM journal WHERE kind = 'node_hello' AND state = 1"))
+            > seen
+        )
     )
 
 
@@ -77,7 +79,11 @@ def test_d3_a_restart_does_not_revive_the_dead(gateway: GatewayProcess, join: Jo
     for _ in range(3):
         peer.say(f"{BASE}/d3/heartbeat", BEAT)
     gateway.start()
-    until(lambda: gateway.rows("SELECT 1 FROM journal WHERE kind = 'heartbeat' AND flags & 1 AND state = 1"))
+    until(
+        lambda: gateway.rows(
+            "SELECT 1 FROM journal WHERE kind = 'heartbeat' AND flags & 1 AND state = 1"
+        )
+    )
     after = gateway.node("d3")
     assert before is not None
     assert after is not None
