@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+import os
 import subprocess
 import sys
 import tarfile
@@ -65,7 +66,7 @@ def main() -> None:
             fail(f"the sha256 of its simple.py is not {SHA256}", "do not use this package index")
         FOLDER.mkdir(parents=True, exist_ok=True)
         # moved, not written in place: two set-ups at once never see half a file
-        part = FOLDER / f"simple.{SHA256[:8]}.part"
+        part = FOLDER / f"simple.{os.getpid()}.part"
         part.write_bytes(content)
         part.replace(target)
     (FOLDER / "__init__.py").touch()
