@@ -110,14 +110,14 @@ class Tx(Protocol):
         retain: bool = False,
         expires: float | None = None,
         replace: str | None = None,
-        stamp: str | None = None,
+        stamp: str | Sequence[str] | None = None,
         sign: Sequence[str] | None = None,
     ) -> None:
         """Queue a message; it leaves after the commit and is followed until the broker has it.
 
         `expires`: seconds after which it is pointless. `replace`: a newer message with this key
-        replaces an older one that has not left yet. `stamp`: the field that receives the wall
-        clock's seconds when the message leaves. `sign`: `(prefix, field, ...)`; `sig` becomes the
+        replaces an older one that has not left yet. `stamp`: the field, or fields, that receive the
+        wall clock's seconds when the message leaves. `sign`: `(prefix, field, ...)`; `sig` becomes the
         HMAC-SHA256 of these, joined by new lines, under the node's `trial_secret`, else its
         `secret`, and stays away where there is none.
         Raises DataError with the path of the value that JSON cannot carry.

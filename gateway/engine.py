@@ -27,9 +27,10 @@ from gateway.flow.operator import Operator
 from gateway.flow.outbox import Outbox
 from gateway.flow.parts import Parts
 from gateway.flow.retries import Retries
+from gateway.flow.tx import Gathered
 from gateway.flow.uplink import Uplink, known_handlers
 from gateway.flow.view import HostView
-from gateway.flow.work import Effect, Gathered, Ids, Unit
+from gateway.flow.work import Effect, Ids, Unit
 from gateway.host.registry import Plugin, Registry
 from gateway.settings.model import Settings
 from gateway.store import commands, journal, migrations
@@ -126,8 +127,7 @@ class Engine:
             self.reader,
             self.writer,
             self.ids,
-            root=settings.mqtt.root,
-            limits=settings.limits,
+            settings,
         )
         report: Callable[[list[Any]], None] = lambda done: self.dispatcher.report(done)  # noqa: E731 - the dispatcher is made below
         self.runners = parts.runners = Runners(loop, report, times.budget)
@@ -209,7 +209,10 @@ class Engine:
         ready = self.registry.ready()
         names = ", ".join(f"{plugin.name} {plugin.version}" for plugin in ready)
         self.story("broker", self._broker.describe() if self._broker else f"{host}:{port}")
-        self.story("gateway", f"{len(ready)} plugin{'s' * (len(ready) != 1)} ({names}), store {self.folder / DATABASE}")
+        self.story(
+            "gateway",
+            f"{len(ready)} plugin{'s' * (len(ready) != 1)} ({names}), store {self.folder / DATABASE}",
+        )
         for plugin in self.registry.plugins.values():
             if plugin.state == "failed":
                 self.story("plugin", f"{plugin.name} is off: {plugin.error}")
@@ -295,10 +298,10 @@ class Engine:
             "retrying": self.retries.open,
             "outbox": self.outbox.waiting,
             "sent": self.outbox.sent,
-            "events": self.dispatcher.events,
+            "events": self.dispatcher.commits.events,
             "counts": dict(self.intake.counts),
             "nodes": len(self.roster),
-            "switched_off": self.retries.switched_off(),
+            "switched_off": self.retries.breakers.open(),
             "plugins": {p.name: p.state for p in self.registry.plugins.values()},
         }
 

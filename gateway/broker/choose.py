@@ -30,7 +30,7 @@ def decide(
     mode: Mode, host: str, *, remembered: str | None, answers: bool
 ) -> Literal["embedded", "external"]:
     """The rule, pure. `answers`: something speaks MQTT on this machine's port 1883."""
-    if mode == "embedded" or mode == "external":
+    if mode != "auto":
         return mode
     if host:
         return "external"

@@ -1,10 +1,20 @@
 """A breaker for each plugin: after failures in a row it is switched off, visibly, and tried again.
 
-Pure: `now` is an argument. Only first attempts count, so that one poisoned message that is retried
+`Breaker` is pure: `now` is an argument. Only first attempts count, so that one poisoned message that is retried
 does not switch a plugin off for everybody. While open nothing is called and everything is kept.
 """
 
 from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from gateway.flow.calls import Delivery
+
+log = logging.getLogger(__name__)
 
 
 class Breaker:
@@ -58,3 +68,69 @@ class Breaker:
         self.reason = ""
         self._pause = self._first_pause
         self._retry_at = None
+
+
+class Breakers:
+    """One breaker for each plugin and handler, told how each call went."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._breakers: dict[str, Breaker] = {}
+        self._news = asyncio.Event()
+
+    def of(self, plugin: str) -> Breaker:
+        """The plugin's breaker."""
+        found = self._breakers.get(plugin)
+        if found is None:
+            # a hello must never be kept for long: the identity plugin is tried again soon (rule 13)
+            most = 5.0 if plugin == "hello" else 600.0
+            found = self._breakers[plugin] = Breaker(self._limit, min(30.0, most), most)
+        return found
+
+    def open(self) -> dict[str, str]:
+        """The plugins that are switched off, with the reason."""
+        return {name: b.reason for name, b in self._breakers.items() if b.is_open}
+
+    def reset(self, plugin: str) -> None:
+        """The operator says that the plugin is well again."""
+        self.of(plugin).reset()
+        self._tell()
+
+    async def wait(self, most: float) -> None:
+        """Until some plugin works again, or for `most` seconds."""
+        try:
+            await asyncio.wait_for(self._news.wait(), most)
+        except TimeoutError:
+            return
+
+    def judge(self, delivery: Delivery) -> None:
+        """How a call went: counted, and said."""
+        name = delivery.plugin.name
+        if delivery.error is None:
+            if self.of(name).succeeded():
+                log.info("plugin %s works again", name)
+                self._tell()
+            return
+        reason = f"{type(delivery.error).__name__}: {delivery.error}"
+        log.warning(
+            "plugin %s failed on %s of %s (attempt %d): %s",
+            name,
+            delivery.item.kind,
+            delivery.item.row.lane,
+            delivery.attempts + 1,
+            reason,
+            exc_info=delivery.error if delivery.attempts == 0 else None,
+        )
+        if delivery.attempts == 0 and self.of(name).failed(time.monotonic(), reason):
+            log.error(
+                "plugin %s failed %d times in a row (%s); switched off, its messages are kept. "
+                "next: gateway plugins reset %s",
+                name,
+                self.of(name).failures,
+                reason,
+                name,
+            )
+
+    def _tell(self) -> None:
+        self._news.set()
+        self._news = asyncio.Event()

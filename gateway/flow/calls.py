@@ -15,10 +15,11 @@ import threading
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Generator
 from concurrent.futures import Future
+from functools import partial
 from typing import Any
 
 from gateway.flow.loops import LoopThread, Pool
-from gateway.flow.work import Gathered
+from gateway.flow.tx import Gathered
 from gateway.host.registry import Bound, Plugin
 
 _claiming = threading.Lock()
@@ -89,7 +90,7 @@ class Runner:
             elif delivery.plugin.manifest.eager:
                 self._run_plain(delivery)
             else:
-                self.pool.submit(lambda delivery=delivery: self._run_in_pool(delivery))
+                self.pool.submit(partial(self._run_in_pool, delivery))
         self._flush()
 
     def _begin_async(self, delivery: Delivery) -> None:

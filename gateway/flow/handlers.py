@@ -15,6 +15,7 @@ import logging
 import threading
 import time
 from collections.abc import Awaitable, Callable, Iterable
+from functools import partial
 from typing import Any
 
 from gateway.api import Manifest
@@ -112,7 +113,7 @@ class HandlerRunner(Runner):
         handler = self._handler
         if not handler.is_async:
             for delivery in batch:
-                self.pool.submit(lambda delivery=delivery: self._in_pool(delivery))
+                self.pool.submit(partial(self._in_pool, delivery))
             return True
         loop = handler.loop
         if loop is not None:

@@ -166,7 +166,7 @@ class Intake:
         if tail.event.boot_id != event.boot_id or tail.row.flags != row.flags:
             return False
         first = tail.row.first_seq or row.first_seq
-        tail.row = row._replace(id=tail.row.id, count=tail.row.count + 1, first_seq=first)
+        tail.row = row._replace(id=tail.row.id, copies=tail.row.copies + 1, first_seq=first)
         tail.event = event
         return True
 

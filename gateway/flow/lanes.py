@@ -249,6 +249,6 @@ def source_of(row: journal.Row, topic: Topic | None) -> Source:
         live=not flags & (journal.BACKLOG | journal.RETAINED),
         retained=bool(flags & journal.RETAINED),
         replayed=bool(flags & journal.REPLAYED),
-        count=row.count,
+        count=row.copies,
         first_seq=row.first_seq,
     )

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 from gateway.errors import DataError
 from gateway.flow.lanes import Item
-from gateway.flow.work import Effect, Gathered, answer_text
+from gateway.flow.tx import Gathered
+from gateway.flow.work import Effect, answer_text
 from gateway.store import journal, nodes, outbox
 from gateway.store.commands import Asked, dedupe_key
 from gateway.store.sqlite import Connection
@@ -184,5 +185,5 @@ class Operator:
         name = str(args.get("plugin", ""))
         if self._parts.plugin(name) is None:
             raise DataError(f"there is no plugin {name!r}")
-        self._parts.retries.reset(name)
+        self._parts.retries.breakers.reset(name)
         self._close(asked, (True, {"plugin": name}))

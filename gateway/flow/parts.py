@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from gateway.flow.handlers import Handlers
     from gateway.flow.outbox import Outbox
     from gateway.flow.retries import Retries
-    from gateway.settings.model import Limits
+    from gateway.settings.model import Settings
 
 _CHANGE = "$change"
 _COMMAND = "$command"
@@ -49,17 +49,15 @@ class Parts:
         reader: Reader,
         writer: Writer,
         ids: Ids,
-        *,
-        root: str,
-        limits: Limits,
+        settings: Settings,
     ) -> None:
         self.registry = registry
         self.roster = roster
         self.reader = reader
         self.writer = writer
         self.ids = ids
-        self.root = root
-        self.limits = limits
+        self.root = settings.mqtt.root
+        self.limits = settings.limits
         self.types = registry.message_types()
         self.commands = registry.command_types()
         self.observed: Callable[[], float] = lambda: 0.0

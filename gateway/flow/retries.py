@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from gateway.api import Node
 from gateway.errors import Refusal
-from gateway.flow.breaker import Breaker
+from gateway.flow.breaker import Breakers
 from gateway.flow.calls import Delivery
 from gateway.flow.lanes import Item
 from gateway.flow.work import Unit
@@ -52,8 +52,7 @@ class Retries:
         self._keys: dict[tuple[str, str], Key] = {}
         self._late: dict[tuple[int, str], tuple[Delivery, asyncio.Future[None]]] = {}
         self._waiting: dict[int, asyncio.Future[None]] = {}
-        self._breakers: dict[str, Breaker] = {}
-        self._came_back = asyncio.Event()
+        self.breakers = Breakers(times.breaker_failures)
         self.dispatcher: Dispatcher | None = None
 
     # -- what the dispatcher asks ------------------------------------------------------------
@@ -62,57 +61,7 @@ class Retries:
         """False where this plugin has an earlier event of the node open, or is switched off."""
         if (lane, plugin.name) in self._keys or plugin.state == "absent":
             return False
-        return self.breaker(plugin.name).allows(now)
-
-    def breaker(self, plugin: str) -> Breaker:
-        """The plugin's breaker."""
-        found = self._breakers.get(plugin)
-        if found is None:
-            # a hello must never be kept for long: the identity plugin is tried again soon (rule 13)
-            most = 5.0 if plugin == "hello" else 600.0
-            found = Breaker(self._times.breaker_failures, min(30.0, most), most)
-            self._breakers[plugin] = found
-        return found
-
-    def switched_off(self) -> dict[str, str]:
-        """The plugins whose breaker is open, with the reason."""
-        return {name: b.reason for name, b in self._breakers.items() if b.is_open}
-
-    def judge(self, delivery: Delivery) -> None:
-        """Tell the breaker how a call went."""
-        name = delivery.plugin.name
-        breaker = self.breaker(name)
-        if delivery.error is None:
-            if breaker.succeeded():
-                log.info("plugin %s works again", name)
-                self._came_back.set()
-                self._came_back = asyncio.Event()
-            return
-        reason = f"{type(delivery.error).__name__}: {delivery.error}"
-        log.warning(
-            "plugin %s failed on %s of %s (attempt %d): %s",
-            name,
-            delivery.item.kind,
-            delivery.item.row.lane,
-            delivery.attempts + 1,
-            reason,
-            exc_info=delivery.error if delivery.attempts == 0 else None,
-        )
-        if delivery.attempts == 0 and breaker.failed(time.monotonic(), reason):
-            log.error(
-                "plugin %s failed %d times in a row (%s); switched off, its messages are kept. "
-                "next: gateway plugins reset %s",
-                name,
-                breaker.failures,
-                reason,
-                name,
-            )
-
-    def reset(self, plugin: str) -> None:
-        """The operator says that the plugin is well again."""
-        self.breaker(plugin).reset()
-        self._came_back.set()
-        self._came_back = asyncio.Event()
+        return self.breakers.of(plugin.name).allows(now)
 
     def row_for(
         self, journal_id: int, plugin: str, lane: str, attempts: int, error: BaseException
@@ -225,11 +174,11 @@ class Retries:
             return await self._conclude(key, row, late[0])
         plugin = self._parts.plugin(key.plugin)
         if plugin is None or plugin.state == "absent":
-            await self._wait_for_news(1.0)
+            await self.breakers.wait(1.0)
             return False
         await asyncio.sleep(max(0.0, row.next_at - time.time()))
-        if not self.breaker(key.plugin).allows(time.monotonic()):
-            await self._wait_for_news(1.0)
+        if not self.breakers.of(key.plugin).allows(time.monotonic()):
+            await self.breakers.wait(1.0)
             return False
         delivery = self._delivery(row, plugin)
         if delivery is None:
@@ -240,12 +189,6 @@ class Retries:
         self._parts.runners.post({plugin.group: [delivery]})
         await future
         return await self._conclude(key, row, delivery)
-
-    async def _wait_for_news(self, most: float) -> None:
-        try:
-            await asyncio.wait_for(self._came_back.wait(), most)
-        except TimeoutError:
-            return
 
     def _delivery(self, row: journal.Delivery, plugin: Plugin) -> Delivery | None:
         found = journal.get(self._parts.reader.connection(), row.journal_id)
@@ -270,7 +213,7 @@ class Retries:
             unit = self._unit(row, delivery.item, None)
             unit.lane = key.lane
             assert self.dispatcher is not None
-            self.dispatcher.fill(unit, [delivery])
+            self.dispatcher.units.fill(unit, [delivery])
             unit.fail_row = lambda plugin, error: self.row_for(
                 row.journal_id, plugin, key.lane, row.attempts + 1, error
             )
@@ -294,7 +237,7 @@ class Retries:
     async def _commit(self, unit: Unit) -> None:
         future = self._waiting[id(unit)] = asyncio.get_running_loop().create_future()
         assert self.dispatcher is not None
-        self.dispatcher.queue(unit)
+        self.dispatcher.commits.queue(unit)
         await future
 
 

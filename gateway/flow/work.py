@@ -1,121 +1,23 @@
 """What one plugin wants done, and how it is committed: a savepoint each, many events to a commit.
 
-`Gathered` is the `tx` that hooks see: it only gathers. `Unit` is one event's work: the effects of
-the plugins that succeeded, a `delivery` row for each that did not, and the journal row's mark, all
+`Unit` is one event's work: the effects of the plugins that succeeded, a `delivery` row for each that did not, and the journal row's mark, all
 in one transaction (rule 1). A unit can be applied a second time (rule 19).
 """
 
 from __future__ import annotations
 
-import difflib
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
 
 import msgspec
 
-from gateway.api import NODE_FIELDS, Node
-from gateway.errors import DataError
-from gateway.protocol.codec import encode
+from gateway.api import Node
+from gateway.flow.tx import Gathered
 from gateway.store import journal, nodes, outbox
 from gateway.store.sqlite import Connection, is_trouble
 
-if TYPE_CHECKING:
-    from gateway.store.reader import Reader
-
 CHANGES = ("lifecycle_state", "life")
-
-
-class Gathered:
-    """The `Tx` of one plugin for one event (its contract is `gateway.api.Tx`)."""
-
-    __slots__ = ("_reader", "_roster", "closed", "node_changes", "publishes", "result", "writes")
-
-    def __init__(self, reader: Reader, roster: nodes.Roster) -> None:
-        self._reader = reader
-        self._roster = roster
-        self.closed = False
-        self.writes: list[tuple[str, tuple[object, ...]]] = []
-        self.node_changes: dict[str, Any] = {}
-        self.publishes: list[tuple[str, bytes, dict[str, Any]]] = []
-        self.result: tuple[bool, dict[str, Any]] | None = None
-
-    def write(self, sql: str, *params: object) -> None:
-        """Gather a statement."""
-        self._open()
-        self.writes.append((sql, params))
-
-    def read(self, sql: str, *params: object) -> list[tuple[Any, ...]]:
-        """Rows of the committed state."""
-        self._open()
-        return self._reader.tuples(sql, *params)
-
-    def set_node(self, **changes: object) -> None:
-        """Gather changes of the event's node."""
-        self._open()
-        for name in changes:
-            if name not in NODE_FIELDS:
-                near = difflib.get_close_matches(name, NODE_FIELDS, 1)
-                hint = f"; did you mean {near[0]!r}?" if near else ""
-                raise TypeError(f"a node has no field {name!r}{hint}")
-        self.node_changes.update(changes)
-
-    def find_node(self, name: str) -> Node | None:
-        """A node by name, reserved ones included."""
-        self._open()
-        return self._roster.find(name)
-
-    def publish_json(  # noqa: PLR0913 - the options of an outbox row, all optional
-        self,
-        topic: str,
-        payload: Mapping[str, Any],
-        *,
-        qos: int = 1,
-        retain: bool = False,
-        expires: float | None = None,
-        replace: str | None = None,
-        stamp: str | Sequence[str] | None = None,
-        sign: Sequence[str] | None = None,
-    ) -> None:
-        """Gather a message; what JSON or MQTT cannot carry is refused here, not later."""
-        self._open()
-        check_topic(topic)
-        options: dict[str, Any] = {"qos": qos, "retain": retain}
-        if stamp:
-            options["stamp"] = [stamp] if isinstance(stamp, str) else list(stamp)
-        if sign:
-            options["sign"] = list(sign)
-        self.publishes.append(
-            (topic, encode(payload), {**options, "_expires": expires, "_replace": replace})
-        )
-
-    def answer(self, result: Mapping[str, Any], *, ok: bool = True) -> None:
-        """Gather the answer to a command."""
-        self._open()
-        self.result = (ok, dict(result))
-
-    @property
-    def empty(self) -> bool:
-        """True where nothing has to be committed."""
-        return not (self.writes or self.node_changes or self.publishes)
-
-    def close(self) -> None:
-        """From here on every use is a mistake."""
-        self.closed = True
-
-    def _open(self) -> None:
-        if self.closed:
-            raise RuntimeError("this tx is closed: its hook has returned or was given up")
-
-
-def check_topic(topic: str) -> None:
-    """Raise DataError where MQTT cannot publish to this topic."""
-    if not topic or any(c in topic for c in "+#\0") or len(topic.encode()) > 65_535:
-        raise DataError(
-            f"{topic!r} is no topic to publish to",
-            why="it is empty, too long, or has a wildcard or NUL in it",
-            hint="build topics with gateway.Topics",
-        )
 
 
 class Effect:

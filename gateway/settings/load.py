@@ -16,7 +16,7 @@ import tomli
 
 from gateway.errors import SettingsError
 from gateway.settings.explain import Place, Problem, did_you_mean, positions
-from gateway.settings.model import TABLES, Settings
+from gateway.settings.model import TABLES, Plugins, Settings
 from gateway.settings.values import Wrong, convert, shown
 
 T = TypeVar("T")
@@ -260,7 +260,8 @@ def _build(given: Mapping[Key, Given], problems: list[Problem]) -> Settings:
             section[key[2]] = found.value
             section.places = {**getattr(section, "places", {}), key[2]: found}
             continue
-        hint = None if key[-1] == "sections" or key in ((t,) for t in TABLES) else _hint(key)
+        is_table = key[-1] == "sections" or (len(key) == 1 and key[0] in TABLES)
+        hint = None if is_table else _hint(key)
         if hint is None:
             problems.append(_problem(found, *_unknown(key)))
             continue
@@ -272,9 +273,9 @@ def _build(given: Mapping[Key, Given], problems: list[Problem]) -> Settings:
             problems.append(_problem(found, text, wrong.suggestion))
             continue
         (top if len(key) == 1 else values[key[0]])[key[-1]] = value
-    tables = {name: cls(**values[name]) for name, cls in TABLES.items() if name != "plugins"}
-    plugins = TABLES["plugins"](**values["plugins"], sections=sections)
-    return Settings(**top, **tables, plugins=plugins)
+    tables: dict[str, Any] = {name: cls(**values[name]) for name, cls in TABLES.items()}
+    tables["plugins"] = Plugins(**values["plugins"], sections=dict(sections))
+    return Settings(**top, **tables)
 
 
 def _unknown(key: Key) -> tuple[str, str]:

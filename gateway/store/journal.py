@@ -15,7 +15,7 @@ from gateway.store.sqlite import Connection
 WAITING, DONE, GATHERED = 0, 1, 2
 BACKLOG, RETAINED, REPLAYED = 1, 2, 4
 
-_COLUMNS = "id, at, observed, session, class, kind, lane, topic, payload, crc, flags, count, first_seq, dedupe"
+_COLUMNS = "id, at, observed, session, class, kind, lane, topic, payload, crc, flags, copies, first_seq, dedupe"
 _INSERT = f"INSERT OR IGNORE INTO journal ({_COLUMNS}) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?)"
 
 
@@ -33,7 +33,7 @@ class Row(NamedTuple):
     payload: bytes
     crc: int
     flags: int = 0
-    count: int = 1
+    copies: int = 1
     first_seq: int = 0
     dedupe: bytes | None = None
 

@@ -21,6 +21,7 @@ from types import TracebackType
 from typing import Any, Self
 
 import paho.mqtt.client as paho
+from paho.mqtt.enums import CallbackAPIVersion
 
 
 def until(condition: Callable[[], Any], timeout: float = 20.0, what: str = "") -> Any:
@@ -180,9 +181,11 @@ class Peer:
     ) -> None:
         self.got: list[tuple[str, bytes, bool]] = []
         self._client = paho.Client(
-            paho.CallbackAPIVersion.VERSION2, client_id=client_id, clean_session=clean
+            CallbackAPIVersion.VERSION2, client_id=client_id, clean_session=clean
         )
-        self._client.on_message = lambda _c, _u, m: self.got.append((m.topic, m.payload, m.retain))
+        self._client.on_message = lambda _c, _u, m: self.got.append(
+            (m.topic, bytes(m.payload), m.retain)
+        )
         self._subscribed = threading.Event()
         self._client.on_subscribe = lambda *_: self._subscribed.set()
         if will is not None:

@@ -13,7 +13,7 @@ CREATE TABLE journal (
     payload   BLOB    NOT NULL,
     crc       INTEGER NOT NULL,             -- CRC32 of topic, NUL, payload (rule 20)
     flags     INTEGER NOT NULL DEFAULT 0,   -- 1 backlog, 2 retained, 4 replayed
-    count     INTEGER NOT NULL DEFAULT 1,   -- messages folded into this row
+    copies    INTEGER NOT NULL DEFAULT 1,   -- messages folded into this row
     first_seq INTEGER NOT NULL DEFAULT 0,
     dedupe    BLOB,                         -- digest of who, kind, boot_id, seq (rule 9)
     state     INTEGER NOT NULL DEFAULT 0,

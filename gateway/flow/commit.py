@@ -1,0 +1,90 @@
+"""Many events' work in one commit, and what memory does when it is on disk.
+
+Rules of this file. What ends within one turn of the loop shares a commit. The roster, the outbox and
+the lanes follow the disk: nothing of a unit is visible before its commit has returned.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from gateway.api import Node
+from gateway.flow.lanes import Item, Lanes
+from gateway.flow.work import Unit
+from gateway.store import nodes
+
+if TYPE_CHECKING:
+    from gateway.flow.parts import Parts
+
+log = logging.getLogger(__name__)
+
+
+class Commits:
+    """Takes finished units; `on_done` is called after each commit."""
+
+    def __init__(self, parts: Parts, lanes: Lanes, on_done: Callable[[], None]) -> None:
+        self._parts = parts
+        self._lanes = lanes
+        self._on_done = on_done
+        self._loop = asyncio.get_running_loop()
+        self._finished: list[Unit] = []
+        self._under_way = 0
+        self.events = 0
+
+    @property
+    def idle(self) -> bool:
+        """True where everything that ended is on disk."""
+        return not (self._finished or self._under_way)
+
+    def queue(self, unit: Unit) -> None:
+        """Commit this unit together with whatever else ends in this turn of the loop."""
+        self._finished.append(unit)
+        if len(self._finished) == 1:
+            self._loop.call_soon(self._commit)
+
+    def _commit(self) -> None:
+        units, self._finished = self._finished, []
+        now = time.time()
+        self._under_way += len(units)
+        future = self._parts.writer.submit(lambda c: [unit.apply(c, now) for unit in units])
+        future.add_done_callback(lambda done: self._committed(units, done))
+
+    def _committed(self, units: list[Unit], done: asyncio.Future[list[Unit]]) -> None:
+        self._under_way -= len(units)
+        error = done.exception() if not done.cancelled() else None
+        if error is not None:
+            log.error("a commit of %d events failed for good", len(units), exc_info=error)
+            return
+        for unit in units:
+            self._settle(unit)
+        self._on_done()
+
+    def _settle(self, unit: Unit) -> None:
+        """The unit is on disk: now memory follows."""
+        self.events += 1
+        item = unit.item
+        if isinstance(item.node, Node) and item.identity:
+            self._parts.roster.release(item.node)
+        if unit.node is not unit.before:
+            self._parts.roster.put(unit.node)
+            lane = nodes.lane_of(unit.node)
+            if lane != unit.lane:
+                self._lanes.merge(unit.lane, lane)
+                self._parts.retries.move(unit.lane, lane)
+        for plugin, error in unit.failed:
+            log.warning("plugin %s: what it wanted done failed: %s", plugin, error)
+            self._parts.retries.opened(unit.lane, plugin)
+        self._parts.outbox.push(unit.parcels, unit.replaced)
+        for delivery in unit.late:
+            self._parts.retries.is_late(delivery)
+        if unit.only is None:
+            self._lanes.free(item)
+        else:
+            self._parts.retries.settled(unit)
+        for row in reversed(unit.changes):
+            self._lanes.push_ahead(Item(row))
+        self._parts.on_event(unit)
