@@ -18,7 +18,7 @@ from gateway.cli.operator import Operator
 from gateway.errors import DataError
 
 _EVENTS = (
-    "SELECT id, at, class, kind, lane, topic, payload, count, flags, state FROM journal "
+    "SELECT id, at, class, kind, lane, topic, payload, copies, flags, state FROM journal "
     "WHERE id > ?1 AND (?2 IS NULL OR lane = ?2) "
     # nobody wants to see that somebody asked for the status, unless he says so
     "AND (kind = ?3 OR (?3 IS NULL AND NOT (class = 'command' AND kind = 'status')))"
@@ -72,13 +72,13 @@ def told(row: dict[str, Any], as_json: bool) -> str:
             "node": node,
             "topic": output.clean(row["topic"]),
             "payload": payload,
-            "count": row["count"],
+            "copies": row["copies"],
             "backlog": bool(row["flags"] & 3),
             "replayed": bool(row["flags"] & 4),
         }
         return output.dumps(output.document("gateway.event/1", data), indent=None)
     text = payload if isinstance(payload, str) else output.dumps(payload, indent=None)
-    folded = f" (x{row['count']})" if row["count"] > 1 else ""
+    folded = f" (x{row['copies']})" if row["copies"] > 1 else ""
     who = output.clean(node or "-")
     return f"{output.clock(row['at'])} {row['kind'] + folded:<16} {who}  {output.clean(text)}"
 

@@ -109,7 +109,7 @@ class Journey:
     def _count(self) -> None:
         end = self._journal_end()
         for row in self._operator.read(
-            "SELECT lane, kind, sum(count) AS n FROM journal WHERE id > ? AND id <= ? "
+            "SELECT lane, kind, sum(copies) AS n FROM journal WHERE id > ? AND id <= ? "
             "AND kind IN ('node_hello', 'heartbeat') GROUP BY lane, kind",
             self._newest,
             end,

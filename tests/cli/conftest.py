@@ -118,7 +118,7 @@ def shell(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
 
     def call(*words: str, **environment: str) -> subprocess.CompletedProcess[str]:
         keep = {k: v for k, v in os.environ.items() if not k.startswith("GATEWAY")}
-        return subprocess.run(  # noqa: S603 - our own command
+        return subprocess.run(
             [sys.executable, "-m", "gateway", *words],
             cwd=tmp_path,
             env={**keep, "PYTHONPATH": str(ROOT), "HOME": str(tmp_path), **environment},

@@ -202,7 +202,7 @@ def test_events(state: Any, gw: Any) -> None:
     """The last messages, oldest first, filtered, without secrets."""
     state.node(1)
     state.message(1, "node_hello", {"hardware_id": "esp32-1"})
-    state.message(2, "heartbeat", {"uptime": 1}, count=3)
+    state.message(2, "heartbeat", {"uptime": 1}, copies=3)
     state.message(3, "config_report", {"node_secret": "hunter2"})
     lines = gw("events").stdout.splitlines()
     assert len(lines) == 3

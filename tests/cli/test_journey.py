@@ -120,7 +120,7 @@ def test_the_way_of_a_config_is_told(state: Any, trip: journey.Journey) -> None:
 def test_the_counters_count_from_the_start(state: Any, trip: journey.Journey) -> None:
     """Messages are counted once each, folded beats as many, receipts only when they left."""
     state.message(1, "node_hello", {})
-    state.message(2, "heartbeat", {}, count=4)
+    state.message(2, "heartbeat", {}, copies=4)
     state.message(3, "node_hello", {})
     state.node(1)
     state.add(

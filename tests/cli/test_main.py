@@ -156,7 +156,7 @@ def test_a_reader_that_has_had_enough(state: Any) -> None:
     for number in range(1, 400):
         state.message(number, "telemetry", {"text": "x" * 500})
     words = ["-m", "gateway", "--state-dir", str(state.folder), "events", "-n", "400"]
-    with subprocess.Popen(  # noqa: S603 - our own command
+    with subprocess.Popen(
         [sys.executable, *words], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE
     ) as process:
         assert process.stdout is not None
@@ -174,7 +174,7 @@ def test_starting_costs_click_and_little_else() -> None:
         "heavy = {'msgspec', 'pluggy', 'paho', 'sqlite3', 'asyncio', 'tomli', 'importlib.metadata'}\n"
         "print(sorted(heavy & set(sys.modules)))"
     )
-    result = subprocess.run(  # noqa: S603 - our own code
+    result = subprocess.run(
         [sys.executable, "-c", code],
         cwd=ROOT,
         capture_output=True,

@@ -24,7 +24,7 @@ def start(tmp_path: Path) -> Iterator[Start]:
 
     def call(*words: str, **settings: str) -> subprocess.Popen[str]:
         keep = {k: v for k, v in os.environ.items() if not k.startswith("GATEWAY")}
-        process = subprocess.Popen(  # noqa: S603 - our own command
+        process = subprocess.Popen(
             [
                 sys.executable,
                 "-m",

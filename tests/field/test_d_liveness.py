@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from gateway.testing.broker import Mosquitto
 from gateway.testing.process import GatewayProcess, Peer, hello, until
 
 Join = Callable[..., Peer]
@@ -35,7 +34,7 @@ def settled(gateway: GatewayProcess, peer: Peer, name: str) -> None:
 
 
 def test_d1_a_retained_online_does_not_make_a_node_online(
-    broker: Mosquitto, gateway: GatewayProcess, join: Join
+    gateway: GatewayProcess, join: Join
 ) -> None:
     """D1: a zombie's retained ONLINE, found when the gateway subscribes, revives nobody."""
     peer = join()

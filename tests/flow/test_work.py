@@ -12,7 +12,8 @@ import pytest
 
 from gateway.api import Node
 from gateway.errors import DataError
-from gateway.flow.work import Effect, Gathered, Ids, Unit
+from gateway.flow.tx import Gathered
+from gateway.flow.work import Effect, Ids, Unit
 from gateway.store import journal, migrations, nodes
 from gateway.store.reader import Reader
 from gateway.store.sqlite import open_writer
@@ -139,9 +140,7 @@ def test_a_unit_that_was_rolled_back_is_done_again(bench: Bench, db: sqlite3.Con
     assert db.execute("SELECT count(*) FROM nodes").fetchone() == (1,)
 
 
-def test_a_name_that_is_taken_fails_that_plugin_alone(
-    bench: Bench, db: sqlite3.Connection
-) -> None:
+def test_a_name_that_is_taken_fails_that_plugin_alone(bench: Bench, db: sqlite3.Connection) -> None:
     """The unique index turns a lost race into a retry, never into a second owner of a name."""
     first, second = bench.tx(), bench.tx()
     bench.apply(bench.unit(new_node(first), ("hello", first)))
