@@ -66,6 +66,7 @@ class Runner:
     owns_thread = True
 
     def __init__(self, thread: LoopThread, home: asyncio.AbstractEventLoop, report: Report) -> None:
+        self.took: Callable[[Delivery], None] = lambda _delivery: None
         self.thread = thread
         self.pool = Pool(thread.name)
         self.running: dict[Delivery, None] = {}
@@ -136,6 +137,8 @@ class Runner:
     def _end(self, delivery: Delivery, error: BaseException | None) -> None:
         delivery.error = error
         delivery.tx.close()
+        if error is None:
+            self.took(delivery)
         self.running.pop(delivery, None)
         self._finished.append(delivery)
 
@@ -162,6 +165,8 @@ class Runners:
         self._home = home
         self._report = report
         self._budget = budget
+        # called on the plugin's thread as soon as a call has succeeded, before the next one there
+        self.took: Callable[[Delivery], None] = lambda _delivery: None
         self._runners: dict[str, Runner] = {}
         self._abandoned: list[Runner] = []
 
@@ -171,6 +176,7 @@ class Runners:
         if runner is None:
             thread = LoopThread(f"plugins-{group}")
             runner = self._runners[group] = Runner(thread, self._home, self._report)
+            runner.took = self.took
         return runner
 
     def put(self, group: str, runner: Runner) -> None:

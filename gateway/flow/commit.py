@@ -12,7 +12,6 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from gateway.api import Node
 from gateway.flow.lanes import Item, Lanes
 from gateway.flow.work import Unit
 from gateway.store import nodes
@@ -67,8 +66,8 @@ class Commits:
         """The unit is on disk: now memory follows."""
         self.events += 1
         item = unit.item
-        if isinstance(item.node, Node) and item.identity:
-            self._parts.roster.release(item.node)
+        if item.reserved is not None:
+            self._parts.roster.release(item.reserved)
         if unit.node is not unit.before:
             self._parts.roster.put(unit.node)
             lane = nodes.lane_of(unit.node)

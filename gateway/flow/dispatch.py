@@ -3,7 +3,7 @@
 Rules of this file. All of it runs on the gateway's loop. An event whose plugins succeed within
 `gather` is finished in one commit; a plugin that failed, is late, is switched off or still has an
 earlier event of this node open gets a `delivery` row in that commit and goes on alone (`retries`).
-Events of names that nobody knows pass one at a time (the identity lane, rule 3).
+Names that an event is about to take are held at once (the identity lane, rule 3).
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections import deque
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
@@ -22,7 +21,7 @@ from gateway.flow.commit import Commits
 from gateway.flow.lanes import Item, Lanes, source_of
 from gateway.flow.tx import Gathered
 from gateway.flow.units import Units
-from gateway.flow.work import Unit, creates
+from gateway.flow.work import creates
 from gateway.host.registry import Bound, Plugin
 from gateway.store import nodes
 
@@ -49,9 +48,8 @@ class Dispatcher:
         self._runners = runners
         self._gather = gather
         self._loop = asyncio.get_running_loop()
+        runners.took = self.hold_names
         self._turning = False
-        self._identity: Item | None = None
-        self._identity_queue: deque[Item] = deque()
         self._running: dict[Item, None] = {}
         self.units = Units(parts)
         self.commits = Commits(parts, lanes, self.kick)
@@ -60,7 +58,7 @@ class Dispatcher:
     @property
     def idle(self) -> bool:
         """True where no event is under way."""
-        return not self._running and not self._identity_queue and self.commits.idle
+        return not self._running and self.commits.idle
 
     def kick(self) -> None:
         """There may be something to take."""
@@ -92,11 +90,6 @@ class Dispatcher:
         node = item.node
         assert isinstance(node, Node)
         item.identity = not node.known and item.klass in ("journal", "latest") and bool(node.uid)
-        if item.identity:
-            if self._identity is not None:
-                self._identity_queue.append(item)
-                return
-            self._identity = item
         self._call(item, batches)
 
     def prepare(self, item: Item) -> None:
@@ -167,26 +160,15 @@ class Dispatcher:
         del self._running[item]
         item.closed = True
         unit = self.units.build(item)
-        if item.identity:
-            self._end_identity(item, unit)
         self.commits.queue(unit)
 
-    def _end_identity(self, item: Item, unit: Unit) -> None:
-        """Hold the names that this event takes, and let the next one of the identity lane go."""
-        for effect in unit.effects:
-            if creates(effect.tx.node_changes):
-                unit.node = nodes.patched(unit.before, effect.tx.node_changes, time.time())
-                self._parts.roster.reserve(unit.node)
-                item.node = unit.node
-                break
-        self._identity = None
-        if self._identity_queue:
-            self._loop.call_soon(self._next_identity)
+    def hold_names(self, delivery: Delivery) -> None:
+        """On the plugin's thread: the names that this event takes are taken from now on (rule 3).
 
-    def _next_identity(self) -> None:
-        if self._identity is None and self._identity_queue:
-            batches: dict[str, list[Delivery]] = {}
-            self._begin(self._identity_queue.popleft(), batches)
-            self._runners.post(batches)
-            if self._identity is None and self._identity_queue:
-                self._loop.call_soon(self._next_identity)
+        Events that create nodes run one after the other on the thread of the plugin that creates
+        them, so the next one sees what this one has taken although nothing is committed yet.
+        """
+        item, changes = delivery.item, delivery.tx.node_changes
+        if item.identity and creates(changes):
+            item.reserved = nodes.patched(delivery.node, changes, time.time())
+            self._parts.roster.reserve(item.reserved)

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 
+from gateway.api import Node
 from gateway.protocol.messages import Event, Source
 from gateway.protocol.topics import Topic
 from gateway.store import journal
@@ -31,6 +32,7 @@ class Item:
         "left",
         "node",
         "only",
+        "reserved",
         "row",
         "started",
     )  # fmt: skip
@@ -53,6 +55,7 @@ class Item:
         self.closed = False
         self.started = 0.0
         self.node: object = None
+        self.reserved: Node | None = None
 
 
 class Lane:

@@ -65,6 +65,8 @@ class HostView:
 
     async def problems(self, document: Mapping[str, Any], node: Node) -> list[Problem]:
         """Every plugin's `validate_config`, joined; one that fails counts as a problem."""
+        # an eager plugin is driven without a task up to its first wait; what follows needs one
+        await asyncio.sleep(0)
         found: list[Problem] = []
         for plugin, bound in self._parts.registry.targets("validate_config"):
             asked = self._parts.runners.ask(

@@ -29,7 +29,7 @@ class Effect:
         self.plugin = plugin
         self.tx = tx
         self.parcels = [_parcel(ids.outbox(), node_id, now, *spec) for spec in tx.publishes]
-        self.change_ids = [ids.journal() for _ in range(3)] if tx.node_changes else []
+        self.change_ids = [ids.journal() for _ in CHANGES] if tx.node_changes else []
 
 
 class Ids:
@@ -181,13 +181,14 @@ def creates(changes: Mapping[str, Any]) -> bool:
 
 
 def differences(before: Node, after: Node) -> Iterator[tuple[str, str | None, str]]:
-    """(field, before, after) of everything that plugins are told of."""
+    """(field, before, after) of what plugins are told of; of a new node just that it is there."""
     if not before.known:
         yield "node", None, after.uid
+        return
     for field in CHANGES:
         old, new = getattr(before, field), getattr(after, field)
         if old != new:
-            yield field, old if before.known else None, new
+            yield field, old, new
 
 
 def _parcel(

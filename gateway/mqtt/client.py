@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import socket
 import ssl
 import time
 from collections.abc import Callable, Iterable
@@ -140,6 +141,8 @@ class Connection:
         sock = self._client.socket()
         if sock is None:
             raise self._unreachable(ConnectionError("closed at once"))
+        # a PUBACK followed by a PUBLISH would wait 40 ms for the broker's delayed ACK (Nagle)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._fd = sock.fileno()
         self._loop.add_reader(self._fd, self._read)
         self._write()

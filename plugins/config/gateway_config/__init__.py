@@ -49,6 +49,7 @@ def manifest() -> Manifest:
             Job(name="resend", every=1.0, run=reports.due),
             Job(name="binds", every=30.0, run=reports.unbound),
         ),
+        eager=True,
     )
 
 
