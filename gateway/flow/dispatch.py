@@ -30,6 +30,10 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 _BATCH = 256
+# more under way would only wait in a plugin's queue, and look late without having begun
+_UNDER_WAY = 512
+# a call that could not even begin: its plugin's thread is taken by another one for that long
+_BLOCKED = 1.0
 _HOOKS = {
     "node_hello": "node_hello",
     "heartbeat": "node_heartbeat",
@@ -72,7 +76,8 @@ class Dispatcher:
             return
         batches: dict[str, list[Delivery]] = {}
         count = 0
-        for item in self._lanes.take(_BATCH):
+        most = min(_BATCH, _UNDER_WAY - len(self._running))
+        for item in self._lanes.take(most):
             count += 1
             self._begin(item, batches)
         self._runners.post(batches)
@@ -153,7 +158,22 @@ class Dispatcher:
         """Called a few times a second: events that waited long enough for a slow plugin."""
         self.report(self._runners.watch(now))
         for item in [i for i in self._running if now - i.started > self._gather]:
-            self._finish(item)
+            if self._has_waited(item, now):
+                self._finish(item)
+        self.kick()
+
+    def _has_waited(self, item: Item, now: float) -> bool:
+        """True where every call that is still out has had its time: from its own beginning."""
+        for delivery in item.deliveries:
+            assert isinstance(delivery, Delivery)
+            if delivery.ended:
+                continue
+            if delivery.tx.closed:
+                return False  # it has ended, and its report is on the way
+            since = delivery.started or item.started
+            if now - since <= (self._gather if delivery.started else _BLOCKED):
+                return False
+        return True
 
     def _finish(self, item: Item) -> None:
         """Build the event's unit of work from what is there."""
