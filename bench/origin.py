@@ -48,7 +48,7 @@ def as_it_was() -> int:
     def on_message(topic: str, payload: bytes) -> None:
         coroutine = handle(topic, payload)
         try:
-            asyncio.get_running_loop().create_task(coroutine)  # type: ignore[arg-type]
+            asyncio.get_running_loop().create_task(coroutine)  # type: ignore[arg-type] - the handler is a coroutine function
         except RuntimeError:
             return
 
@@ -64,7 +64,7 @@ def first_repair() -> int:
 
     def run(topic: str, payload: bytes) -> None:
         try:
-            asyncio.run(asyncio.wait_for(handle(topic, payload), 2.0))  # type: ignore[arg-type]
+            asyncio.run(asyncio.wait_for(handle(topic, payload), 2.0))  # type: ignore[arg-type] - the handler is a coroutine function
         except (RuntimeError, TimeoutError):
             return
 
@@ -89,7 +89,7 @@ def ours() -> int:
             "mqtt.port": broker.port,
         }
         gateway = Gateway(load_settings(overrides=overrides).settings)
-        gateway.subscribe(TOPIC, handle)  # type: ignore[arg-type]
+        gateway.subscribe(TOPIC, handle)  # type: ignore[arg-type] - the handler is a coroutine function
         gateway.start()
         gateway.ready(10)
         for number in range(MESSAGES):

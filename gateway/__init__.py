@@ -23,7 +23,7 @@ if TYPE_CHECKING:
         Tx,
     )
     from gateway.app import Gateway
-    from gateway.errors import DataError, GatewayError, Refusal
+    from gateway.errors import DataError, GatewayError
     from gateway.hookspecs import hookimpl
     from gateway.protocol.codec import encode
     from gateway.protocol.messages import (
@@ -56,7 +56,7 @@ _ROOMS = {
         "Turn", "Tx",
     ),
     "gateway.app": ("Gateway",),
-    "gateway.errors": ("DataError", "GatewayError", "Refusal"),
+    "gateway.errors": ("DataError", "GatewayError"),
     "gateway.hookspecs": ("hookimpl",),
     "gateway.protocol.codec": ("encode",),
     "gateway.protocol.messages": (
@@ -109,7 +109,6 @@ __all__ = [
     "NodeHello",
     "Operator",
     "Problem",
-    "Refusal",
     "Status",
     "Telemetry",
     "TimeRequest",

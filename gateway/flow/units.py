@@ -58,7 +58,7 @@ class Units:
             assert isinstance(delivery, Delivery)
             uid = delivery.tx.node_changes.get("uid")
             held = self._parts.roster.find(uid) if isinstance(uid, str) else None
-            if held is not None and held.known and held.hardware_id is None:
+            if held is not None and held is not item.reserved and held.hardware_id is None:
                 return held  # known by its uid so far; this event tells whose it is
         return node
 

@@ -15,7 +15,8 @@ PAGE = (ROOT / "docs" / "plugins" / "hooks.md").read_text()
 SPECS = {
     name: function
     for name, function in vars(hookspecs).items()
-    if inspect.isfunction(function) and getattr(function, f"{hookspecs.NAME}_spec", None) is not None
+    if inspect.isfunction(function)
+    and getattr(function, f"{hookspecs.NAME}_spec", None) is not None
 }
 TESTS = "\n".join(
     path.read_text()

@@ -118,7 +118,7 @@ def test_the_names_that_operators_script_against() -> None:
     assert settings.state_dir == "/x"
     assert settings.mqtt.port == 1884
     assert settings.broker.mode == "external"
-    assert settings.mqtt.password == "123"  # noqa: S105 - a test's password
+    assert settings.mqtt.password == "123"
     assert settings.plugins.dirs == ["/p"]
 
 
@@ -131,7 +131,7 @@ def test_secrets_come_from_elsewhere(tmp_path: Path) -> None:
         '[security]\nclaim_key = { credential = "pw" }\n'
     )
     loaded = load(file, environ={"WHO": "me", "CREDENTIALS_DIRECTORY": str(tmp_path)})
-    assert loaded.settings.mqtt.password == "from-file"  # noqa: S105 - a test's password
+    assert loaded.settings.mqtt.password == "from-file"
     assert loaded.settings.mqtt.username == "me"
     assert loaded.settings.security.claim_key == "from-file"
 

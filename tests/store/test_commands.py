@@ -15,7 +15,10 @@ def test_commands_are_seen_once_and_in_order(tmp_path: Path) -> None:
     first = file.put("config.push", "n1", {"a": 1})
     second = file.put("status", "", {})
     seen = watch.look()
-    assert [(a.id, a.verb, a.node) for a in seen] == [(first, "config.push", "n1"), (second, "status", "")]
+    assert [(a.id, a.verb, a.node) for a in seen] == [
+        (first, "config.push", "n1"),
+        (second, "status", ""),
+    ]
     assert watch.look() == []
     third = file.put("status", "", {})
     assert [a.id for a in watch.look()] == [third]
