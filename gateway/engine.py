@@ -18,6 +18,7 @@ from gateway.broker.choose import choose
 from gateway.broker.embedded import EmbeddedBroker
 from gateway.errors import GatewayError, PluginError
 from gateway.flow.calls import Runners
+from gateway.flow.careful import Careful
 from gateway.flow.dispatch import Dispatcher
 from gateway.flow.handlers import Handler, Handlers
 from gateway.flow.intake import Intake
@@ -130,6 +131,8 @@ class Engine:
             settings,
         )
         report: Callable[[list[Any]], None] = lambda done: self.dispatcher.report(done)  # noqa: E731 - the dispatcher is made below
+        parts.careful = Careful(self.folder)
+        parts.careful.begin(first for _lane, first, _count in self._left[0])
         self.runners = parts.runners = Runners(loop, report, times.budget)
         parts.handlers = Handlers(self.runners, loop, report)
         parts.handlers.restore(known_handlers(self._last_filters))
@@ -324,6 +327,7 @@ class Engine:
         for plugin in self.registry.ready():
             await self._shut_down(plugin)
         await self._let_go()
+        self.parts.careful.end()
 
     async def _finish(self) -> None:
         while self._at_work():  # noqa: ASYNC110 - five sources of work; a look each 10 ms is simpler

@@ -81,6 +81,7 @@ class Commits:
         for delivery in unit.late:
             self._parts.retries.is_late(delivery)
         if unit.only is None:
+            self._parts.careful.after(unit.journal_id)
             self._lanes.free(item)
         else:
             self._parts.retries.settled(unit)

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from gateway.api import Node
 from gateway.errors import Refusal
 from gateway.flow.calls import Delivery, Runners
+from gateway.flow.careful import TIMES
 from gateway.flow.commit import Commits
 from gateway.flow.lanes import Item, Lanes, source_of
 from gateway.flow.tx import Gathered
@@ -47,6 +48,7 @@ class Dispatcher:
     """Takes ready events from the lanes, calls their plugins, commits what they gathered."""
 
     def __init__(self, parts: Parts, lanes: Lanes, runners: Runners, gather: float) -> None:
+        self.careful = parts.careful
         self._parts = parts
         self._lanes = lanes
         self._runners = runners
@@ -77,6 +79,8 @@ class Dispatcher:
         batches: dict[str, list[Delivery]] = {}
         count = 0
         most = min(_BATCH, _UNDER_WAY - len(self._running))
+        if self.careful:
+            most = 0 if self._lanes.running else 1
         for item in self._lanes.take(most):
             count += 1
             self._begin(item, batches)
@@ -91,6 +95,11 @@ class Dispatcher:
             self.prepare(item)
         except Refusal as refusal:
             self.commits.queue(self.units.give_up(item, f"refused: {refusal}"))
+            return
+        if self.careful and not self.careful.before(item.row.id):
+            why = f"it ended the gateway {TIMES} times"
+            log.error("message %d of %s is given up: %s", item.row.id, item.row.lane, why)
+            self.commits.queue(self.units.give_up(item, why))
             return
         node = item.node
         assert isinstance(node, Node)

@@ -12,10 +12,12 @@ import time
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from gateway.api import Node
 from gateway.errors import DataError
 from gateway.flow.lanes import Item
 from gateway.flow.tx import Gathered
 from gateway.flow.work import Effect, answer_text
+from gateway.protocol.topics import TEMP_GH, TEMP_ZONE, Topics
 from gateway.store import journal, nodes, outbox
 from gateway.store.commands import Asked, dedupe_key
 from gateway.store.sqlite import Connection
@@ -119,12 +121,35 @@ class Operator:
         if node is None:
             raise DataError(f"there is no node {asked.node!r}")
 
+        cleared = self._clearing(node)
+
+        def write(connection: Connection) -> None:
+            nodes.delete(connection, node.id)
+            outbox.put(connection, cleared)
+
         def after(_result: Any) -> None:
             self._parts.roster.forget(node.id)
             self._parts.outbox.forget(node.id)
+            self._parts.outbox.push(cleared)
 
         result = {"uid": node.uid, "hardware_id": node.hardware_id}
-        self._close(asked, (True, result), lambda c: nodes.delete(c, node.id), after)
+        self._close(asked, (True, result), write, after)
+
+    def _clearing(self, node: Node) -> list[outbox.Parcel]:
+        """Empty retained messages: a forgotten node's status and will must not come back."""
+        topics = Topics(self._parts.root)
+        places = [(TEMP_GH, TEMP_ZONE, node.hardware_id or "")]
+        if node.bound:
+            places.append((node.gh, node.zone, node.uid))
+        return [
+            outbox.Parcel(
+                self._parts.ids.outbox(), 0, topic, b"", '{"qos":1,"retain":true}', None, None, 0,
+                journal.checksum(topic, b""),
+            )
+            for gh, zone, name in places
+            if name
+            for topic in (topics.of(gh, zone, name, kind) for kind in ("status", "lwt"))
+        ]  # fmt: skip
 
     def _dead(self, args: Mapping[str, Any]) -> tuple[str, tuple[Any, ...]]:
         """A condition over dead deliveries from what the operator named."""

@@ -25,6 +25,7 @@ from gateway.store.writer import Writer
 
 if TYPE_CHECKING:
     from gateway.flow.calls import Runners
+    from gateway.flow.careful import Careful
     from gateway.flow.handlers import Handlers
     from gateway.flow.outbox import Outbox
     from gateway.flow.retries import Retries
@@ -41,6 +42,7 @@ class Parts:
     runners: Runners
     handlers: Handlers
     outbox: Outbox
+    careful: Careful
 
     def __init__(
         self,

@@ -185,6 +185,13 @@ class Retries:
             dead = row._replace(state="dead", error="the journal row cannot be read any more")
             await self._commit(self._unit(row, Item(_ghost(row)), dead))
             return True
+        if row.attempts >= self._times.attempts:
+            dead = row._replace(state="dead", error=row.error or "it ended the gateway")
+            await self._commit(self._unit(row, delivery.item, dead))
+            return True
+        # written first: an event that ends the process must not be tried for ever
+        begun = row._replace(attempts=row.attempts + 1)
+        await self._parts.writer.submit(lambda c: journal.put_delivery(c, begun))
         future = self._waiting[id(delivery)] = asyncio.get_running_loop().create_future()
         self._parts.runners.post({plugin.group: [delivery]})
         await future

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import subprocess
 import threading
 import time
 from collections.abc import Callable
@@ -12,7 +13,8 @@ from typing import Any
 import pytest
 
 from gateway import Gateway
-from gateway.testing.process import Peer, hello, until
+from gateway.testing.broker import Mosquitto
+from gateway.testing.process import GatewayProcess, Peer, hello, until
 
 Make = Callable[..., Gateway]
 HELLO = "hydro/node_hello"
@@ -128,3 +130,35 @@ def test_work_is_left_behind_no_thread(make: Make, peer: Peer) -> None:
     peer.say(HELLO, hello("n"))
     gateway.stop()
     until(lambda: not [t.name for t in threading.enumerate() if t.name.startswith("gateway")])
+
+
+def test_an_event_that_ends_the_process_is_given_up(
+    tmp_path: Path, broker: Mosquitto, peer: Peer
+) -> None:
+    """A plugin that ends the process on one message does so three times and no more: then the message
+    is a dead letter, everybody else's have been worked on, and the gateway stays up."""
+    body = (
+        "import os\n@hookimpl\ndef node_hello(event):\n"
+        "    if event.hardware_id == 'killer':\n        os._exit(9)\n"
+    )
+    folder = plugin(tmp_path / "plugins", "exits_hard", body)
+    env = {"GATEWAY__PLUGINS__DIRS": f'["{folder}"]'}
+    gateway = GatewayProcess(tmp_path / "state", broker.port, env=env).start()
+    peer.say(HELLO, hello("before"))
+    peer.say(HELLO, hello("killer"))
+    for _ in range(6):
+        assert gateway.process is not None
+        try:
+            gateway.process.wait(3)
+        except subprocess.TimeoutExpired:
+            break
+        gateway.start(wait=False)
+    try:
+        peer.say(HELLO, hello("after"))
+        until(lambda: gateway.node("after"))
+        assert gateway.node("before")
+        why = gateway.rows("SELECT error FROM delivery WHERE state = 'dead'")
+        assert len(why) == 1
+        assert "ended the gateway" in why[0][0]
+    finally:
+        gateway.kill()
