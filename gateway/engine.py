@@ -81,6 +81,12 @@ class Engine:
             raise
 
     def _open_store(self) -> None:
+        if self.settings.store.url:
+            raise SettingsError(
+                f"[store] url = {self.settings.store.url!r} is not possible yet",
+                why="this version keeps its store in SQLite, in state_dir",
+                hint='leave it empty: [store] url = ""',
+            )
         path = self.folder / DATABASE
         level = self.settings.store.synchronous
 
