@@ -16,7 +16,7 @@ from typing import Any
 
 from gateway.broker.choose import choose
 from gateway.broker.embedded import EmbeddedBroker
-from gateway.errors import GatewayError, PluginError
+from gateway.errors import GatewayError, PluginError, SettingsError
 from gateway.flow.calls import Runners
 from gateway.flow.careful import Careful
 from gateway.flow.dispatch import Dispatcher

@@ -76,12 +76,12 @@ def proof(pulse: Pulse, boot_id: str | None, now: float, grace: Grace) -> Pulse:
 
 
 class Beat(NamedTuple):
-    """A beat, or `count` adjacent ones; `seq` is the last one's, 0 where the node has none."""
+    """A beat, or `copies` adjacent ones; `seq` is the last one's, 0 where the node has none."""
 
     boot_id: str | None
     seq: int
     first_seq: int
-    count: int
+    copies: int
     interval: float | None
 
 
@@ -93,15 +93,15 @@ def beat(pulse: Pulse, said: Beat, now: float, grace: Grace) -> Pulse:
     if said.interval is not None and said.interval > 0:
         pulse = pulse._replace(declared=said.interval)
     elif pulse.declared is None:
-        pulse = pulse._replace(learnt=_learn(before, now, said.count))
+        pulse = pulse._replace(learnt=_learn(before, now, said.copies))
     pulse = proof(pulse, said.boot_id, now, grace)
     if not said.seq:
-        return pulse._replace(beats=pulse.beats + said.count)
+        return pulse._replace(beats=pulse.beats + said.copies)
     if said.seq <= pulse.seq:
         return pulse  # an old one that came late: alive, but nothing to count
     first = said.first_seq or said.seq
-    gap = max(0, (said.seq - pulse.seq) - said.count) if pulse.seq else max(0, first - 1)
-    beats = pulse.beats + said.count
+    gap = max(0, (said.seq - pulse.seq) - said.copies) if pulse.seq else max(0, first - 1)
+    beats = pulse.beats + said.copies
     return pulse._replace(seq=said.seq, beats=beats, missed=pulse.missed + gap)
 
 

@@ -8,7 +8,7 @@ after a reconnect every deadline starts anew.
 from __future__ import annotations
 
 import logging
-from typing import Any
+from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary
 
 import msgspec
@@ -76,7 +76,7 @@ def on_beat(event: NodeHeartbeat, node: Node, tx: Tx, settings: Settings) -> Non
     after = beat(before, said, source.observed_at, settings.grace)
     if after is before:
         return
-    _save(event, node, tx, before, after, since)
+    _save(event, node, tx, Step(before, after, since))
     facts: dict[str, Any] = {name: getattr(event, name) for name in _FACTS}
     facts["free_heap"] = event.heap
     sets = ", ".join(f"{name} = coalesce(?, {name})" for name in facts)
@@ -90,7 +90,7 @@ def on_sign(event: Event, node: Node, tx: Tx, settings: Settings) -> None:
     before, since = pulse_of(tx, node)
     after = proof(before, event.boot_id, event.source.observed_at, settings.grace)
     if after is not before:
-        _save(event, node, tx, before, after, since)
+        _save(event, node, tx, Step(before, after, since))
 
 
 def on_will(event: Event, node: Node, tx: Tx) -> None:
@@ -100,7 +100,7 @@ def on_will(event: Event, node: Node, tx: Tx) -> None:
     before, since = pulse_of(tx, node)
     after = will(before, event.boot_id)
     if after is not before:
-        _save(event, node, tx, before, after, since, seen=False)
+        _save(event, node, tx, Step(before, after, since, seen=False))
 
 
 def on_time(event: Event, node: Node, tx: Tx, settings: Settings) -> None:
@@ -109,7 +109,7 @@ def on_time(event: Event, node: Node, tx: Tx, settings: Settings) -> None:
     heard = listening[settings].since()
     after = passed(before, event.source.observed_at, heard, settings.grace)
     if after is not before:
-        _save(event, node, tx, before, after, since, seen=False)
+        _save(event, node, tx, Step(before, after, since, seen=False))
 
 
 def due(host: Host, settings: Settings) -> list[Turn]:
@@ -138,16 +138,17 @@ def counts(host: Host) -> dict[Life, int]:
     return dict(host.read("SELECT life, count(*) FROM nodes GROUP BY life"))
 
 
-def _save(
-    event: Event,
-    node: Node,
-    tx: Tx,
-    before: Pulse,
-    after: Pulse,
-    since: float,
-    *,
-    seen: bool = True,
-) -> None:
+class Step(NamedTuple):
+    """A pulse before and after; `since` when its life began, `seen` where the node itself spoke."""
+
+    before: Pulse
+    after: Pulse
+    since: float
+    seen: bool = True
+
+
+def _save(event: Event, node: Node, tx: Tx, step: Step) -> None:
+    before, after, since, seen = step
     at = event.source.received_at
     changes: dict[str, Any] = {"last_seen_at": at} if seen else {}
     if after.life != node.life:

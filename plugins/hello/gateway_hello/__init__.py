@@ -72,7 +72,8 @@ async def node_hello(event: NodeHello, node: Node, tx: Tx, config: asked.Setting
     """Register the node and answer it."""
     log.info("[NODE_HELLO] Processing node_hello from hardware_id: %s", event.hardware_id)
     if not event.source.retained:
-        reception.hello(event, node, tx, _hosts[config], config.receipt_expires)
+        desk = reception.Desk(tx, _hosts[config], config.receipt_expires)
+        reception.hello(event, node, desk)
 
 
 @hookimpl

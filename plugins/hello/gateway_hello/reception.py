@@ -34,6 +34,14 @@ _BOUND = {"ASSIGNED_TO_ZONE", "ACTIVE", "DEGRADED", "MAINTENANCE"}
 _TIME_EXPIRES = 10.0
 
 
+class Desk(NamedTuple):
+    """Where a hello is worked on: the gateway, and for how long a receipt is worth sending."""
+
+    tx: Tx
+    host: Host
+    expires: float
+
+
 class Known(NamedTuple):
     """The row of `hello_nodes`."""
 
@@ -50,8 +58,9 @@ def known(tx: Tx, node: Node) -> Known:
     return Known(*rows[0]) if rows else Known()
 
 
-def hello(event: NodeHello, node: Node, tx: Tx, host: Host, expires: float) -> None:
+def hello(event: NodeHello, node: Node, desk: Desk) -> None:
     """Register, update or refuse, and queue the receipt."""
+    tx, host = desk.tx, desk.host
     held = _by_wish(event, node, tx)
     kept = known(tx, held)
     verdict = admit(_facts(event, held, kept, host))
@@ -59,10 +68,10 @@ def hello(event: NodeHello, node: Node, tx: Tx, host: Host, expires: float) -> N
     if verdict.reason in ("decommissioned", "rejected", "identity"):
         if verdict.reason == "identity":
             _suspect(event, held, tx, at)
-        _receipt(event, held, tx, host, expires, verdict.reason)
+        _receipt(event, held, desk, verdict.reason)
         return
     if is_earlier(event.boot_id or "", kept.boot_id, kept.boots):
-        _receipt(event, held, tx, host, expires, verdict.reason)
+        _receipt(event, held, desk, verdict.reason)
         return
     uid = held.uid if held.known and held.uid else _free_uid(event, tx)
     changes = _changes(event, held, uid, verdict)
@@ -73,7 +82,7 @@ def hello(event: NodeHello, node: Node, tx: Tx, host: Host, expires: float) -> N
     if (admission, boot_id) != (kept.admission, kept.boot_id):
         _remember(tx, held.id, admission, boot_id, after(kept.boot_id, kept.boots), at)
     node_now = {"uid": uid, "lifecycle_state": changes.get("lifecycle_state", held.lifecycle_state)}
-    _receipt(event, held, tx, host, expires, verdict.reason, **node_now)
+    _receipt(event, held, desk, verdict.reason, node_now)
     if not held.known:
         state = "registered" if not verdict.reason else "waits for approval"
         log.info("node %s (%s, %s) %s", uid, changes.get("type"), event.hardware_id, state)
@@ -183,31 +192,25 @@ def _suspect(event: NodeHello, node: Node, tx: Tx, at: float) -> None:
 
 
 def _receipt(
-    event: NodeHello,
-    node: Node,
-    tx: Tx,
-    host: Host,
-    expires: float,
-    reason: str,
-    *,
-    uid: str = "",
-    lifecycle_state: str = "",
+    event: NodeHello, node: Node, desk: Desk, reason: str, now: dict[str, Any] | None = None
 ) -> None:
+    """`now`: what this very hello makes of the node."""
     message: dict[str, Any] = {
         "message_type": "hello_ack",
         "hardware_id": event.hardware_id,
         "boot_id": event.boot_id,
         "seq": event.seq,
-        "uid": uid or node.uid,
-        "lifecycle_state": lifecycle_state or node.lifecycle_state,
+        "uid": node.uid,
+        "lifecycle_state": node.lifecycle_state,
         "config_revision": node.desired_revision if node.known else 0,
+        **(now or {}),
     }
     if reason:
         message |= {"accepted": False, "reason": reason}
-    tx.publish_json(
-        Topics(host.root).hello_ack(event.spelled),
+    desk.tx.publish_json(
+        Topics(desk.host.root).hello_ack(event.spelled),
         message,
-        expires=expires,
+        expires=desk.expires,
         replace=f"hello_ack:{event.hardware_id}",
         stamp="unix_ts",
         sign=("hello_ack", "hardware_id", "boot_id", "seq", "unix_ts", "config_revision"),

@@ -62,11 +62,9 @@ def admit(facts: Facts) -> Verdict:
     if facts.admission == "rejected":
         return Verdict("rejected")
     if facts.has_secret and not facts.signed:
-        if facts.registration == "open" and facts.offline:
-            return Verdict("", readmit=True)
-        if facts.registration == "claim" and facts.claimed:
-            return Verdict("", readmit=True)
-        return Verdict("identity")
+        silent = facts.registration == "open" and facts.offline
+        claimed = facts.registration == "claim" and facts.claimed
+        return Verdict("", readmit=True) if silent or claimed else Verdict("identity")
     if facts.admission == "accepted" or facts.registration == "open":
         return Verdict("")
     if facts.registration == "claim":
