@@ -66,16 +66,23 @@ def scan(data, most=MAX_PAYLOAD):
 
 
 def _text(data):
-    try:
-        text = data.decode()
-    except (UnicodeError, ValueError):
-        raise Refused("not_utf8")
-    at = data.find(b"\xed")
-    while at >= 0:  # a surrogate in UTF-8, which MicroPython would let pass
-        if at + 1 < len(data) and data[at + 1] >= 0xA0:
+    # MicroPython decodes overlong forms, surrogates and what lies beyond Unicode: look first
+    i = 0
+    while i < len(data):
+        lead = data[i]
+        i += 1
+        if lead < 0x80:
+            continue
+        if not 0xC2 <= lead <= 0xF4:
             raise Refused("not_utf8")
-        at = data.find(b"\xed", at + 1)
-    return text
+        least = 0xA0 if lead == 0xE0 else 0x90 if lead == 0xF0 else 0x80
+        most = 0x9F if lead == 0xED else 0x8F if lead == 0xF4 else 0xBF
+        for _ in range(1 if lead < 0xE0 else 2 if lead < 0xF0 else 3):
+            if i >= len(data) or not least <= data[i] <= most:
+                raise Refused("not_utf8")
+            least, most = 0x80, 0xBF
+            i += 1
+    return bytes(data).decode()
 
 
 def _blank(text, i):
