@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from gateway.errors import BrokerError
-from gateway.mqtt import tls
+from gateway.mqtt import errors, tls
 from gateway.mqtt.client import Login, Token
 from gateway.mqtt.clock import ObservedClock
 from gateway.mqtt.session import Received, Session
@@ -101,6 +101,8 @@ class Link:
             )
             session.stale = list(options.stale_filters.get(name, []))
             session.barriers = self._barriers(name, login.client_id)
+            session.is_barrier = self._is_barrier
+        for session in self._sessions.values():
             session.start()
 
     async def stop(self) -> None:
@@ -134,7 +136,7 @@ class Link:
         """Publish on the control session; returns with the PUBACK. Raises BrokerError."""
         session = self._sessions.get("control")
         if session is None:
-            raise BrokerError("not connected to the broker")
+            raise errors.not_connected()
         await session.publish(topic, payload, qos, retain)
 
     async def subscribe(self, name: str, filters: list[str]) -> None:
@@ -165,6 +167,12 @@ class Link:
             return [f"{self.options.root}/system/barrier/{client_id}"]
         wild = [f for f in self.options.filters.get(name, []) if "+" in f or "#" in f]
         return [_inhabit(pattern, client_id) for pattern in wild]
+
+    def _is_barrier(self, topic: str) -> bool:
+        """Ours, the other session's, another gateway's: a wide filter brings them all."""
+        if topic.startswith(f"{self.options.root}/system/barrier/"):
+            return True
+        return any(topic in session.barriers for session in self._sessions.values())
 
     def _heard(self, at: float | None) -> None:
         if at is None:

@@ -16,7 +16,9 @@ import time
 from collections.abc import Callable
 
 from gateway.errors import AuthError, BrokerError
-from gateway.mqtt.client import Arrived, Connection, Login, Token
+from gateway.mqtt import errors
+from gateway.mqtt.client import Arrived, Login, Token
+from gateway.mqtt.connection import Connection
 
 log = logging.getLogger(__name__)
 PING = 5.0
@@ -57,6 +59,7 @@ class Session:
         self.filters = list(filters)
         self.stale: list[str] = []
         self.barriers: list[str] = []
+        self.is_barrier: Callable[[str], bool] = self.barriers.__contains__
         self.connected = False
         self.error: BrokerError | None = None
         self.reconnects = 0
@@ -104,8 +107,8 @@ class Session:
     async def publish(self, topic: str, payload: bytes, qos: int, retain: bool) -> None:
         """Publish; returns with the PUBACK. Raises BrokerError."""
         if self._connection is None or not self.connected:
-            raise BrokerError("not connected to the broker")
-        await self._connection.publish(topic, payload, qos, retain)
+            raise errors.not_connected()
+        await self._connection.send(topic, payload, qos, retain)
 
     async def subscribe(self, filters: list[str]) -> None:
         """Add filters, now or at the next connect."""
@@ -145,7 +148,11 @@ class Session:
     async def _connect(self) -> None:
         self._number += 1
         connection = self._connection = Connection(
-            self._login, self._number, on_arrived=self._arrived, on_lost=self._on_lost
+            self._login,
+            self._number,
+            on_arrived=self._arrived,
+            on_lost=self._on_lost,
+            on_bytes=self._on_heard,
         )
         # until we know whether the broker kept our session, what comes may be old
         self._pending = {topic: b"" for topic in self.barriers}
@@ -156,6 +163,8 @@ class Session:
             self._pending = {}
         await connection.unsubscribe(f for f in self.stale if f not in self.filters)
         await connection.subscribe([*self.filters, *self._own_filters()])
+        if self._lost.is_set():  # between the answer and this line
+            raise self.error or errors.not_connected()
         self.stale = []
         if self._number > 1:
             self.reconnects += 1
@@ -163,17 +172,17 @@ class Session:
         self.connected = True
         self._on_change()
         if kept:
-            await self._raise_barriers(connection)
+            self._raise_barriers(connection)
 
     def _own_filters(self) -> list[str]:
         """Barrier topics that no wanted filter brings anyway."""
         return [topic for topic in self.barriers if "/system/barrier/" in topic]
 
-    async def _raise_barriers(self, connection: Connection) -> None:
+    def _raise_barriers(self, connection: Connection) -> None:
+        """Publish them; nobody waits for the PUBACK, because a link may die right here."""
         for topic in self.barriers:
-            self._pending[topic] = secrets.token_hex(8).encode()
-        for topic, nonce in list(self._pending.items()):
-            await connection.publish(topic, nonce, 1, False)
+            nonce = self._pending[topic] = secrets.token_hex(8).encode()
+            connection.send(topic, nonce, 1, False)
 
     async def _watch(self) -> None:
         """Ping, look whether anything was heard, until the connection is lost."""
@@ -191,7 +200,7 @@ class Session:
                     silent = now - max(connection.heard_at, now - PING)
                 last = now
                 if silent > DEAD_AFTER and not self._paused:
-                    connection.drop(BrokerError("the broker has not been heard of for 15 s"))
+                    connection.drop(errors.silent(self._login.where, DEAD_AFTER))
                     continue
                 connection.ping()
                 if self._pending and now - since > BARRIER_PATIENCE:
@@ -221,12 +230,10 @@ class Session:
         self._on_change()
 
     def _arrived(self, batch: list[Arrived]) -> None:
-        if self._connection is not None:
-            self._on_heard(self._connection.heard_at)
         messages: list[Received] = []
         swallowed: list[Token | None] = []
         for arrived in batch:
-            if arrived.topic in self.barriers:
+            if self.is_barrier(arrived.topic):
                 swallowed.append(arrived.token)
                 if self._pending.get(arrived.topic) == arrived.payload:
                     del self._pending[arrived.topic]

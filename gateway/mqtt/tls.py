@@ -20,14 +20,15 @@ def context(ca: str, cert: str, key: str, *, check_hostname: bool) -> ssl.SSLCon
         _need(ca, "tls_ca")
         try:
             made.load_verify_locations(Path(ca).expanduser())
-        except ssl.SSLError as error:
+        except OSError as error:  # SSLError is one
             raise _wrong("tls_ca", ca, error) from error
     if cert or key:
         _need(cert, "tls_cert")
         _need(key, "tls_key")
         try:
-            made.load_cert_chain(Path(cert).expanduser(), Path(key).expanduser())
-        except ssl.SSLError as error:
+            # without a password OpenSSL would ask for one on the terminal, and wait
+            made.load_cert_chain(Path(cert).expanduser(), Path(key).expanduser(), password="")
+        except OSError as error:
             raise _wrong("tls_cert", cert, error) from error
     return made
 
@@ -55,7 +56,9 @@ def _need(path: str, name: str) -> None:
         )
 
 
-def _wrong(name: str, path: str, error: ssl.SSLError) -> SettingsError:
+def _wrong(name: str, path: str, error: OSError) -> SettingsError:
     return SettingsError(
-        f"[mqtt] {name}: {path} is not usable", why=str(error), hint="it must be a PEM file"
+        f"[mqtt] {name}: {path} is not usable",
+        why=error.strerror or str(error),
+        hint="it must be a readable PEM file without a passphrase",
     )

@@ -1,0 +1,217 @@
+"""One connection to the broker, from CONNECT to its end.
+
+Rules of this file. The client is driven from the gateway's loop; only DNS, connect and the TLS
+handshake run in a helper thread. Callbacks note what happened and return; they never wait and never
+raise. Each connection has a new client, so nothing of an old one (packet ids, queued messages,
+acknowledgements) can leak into the next.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ssl
+import time
+from collections.abc import Callable, Iterable
+
+from gateway.errors import BrokerError
+from gateway.mqtt import errors, tls
+from gateway.mqtt.answers import Answers
+from gateway.mqtt.client import CONNECT_TIMEOUT, Arrived, Login, Token, make
+
+_BURST = 2000
+_GOODBYE = 1.0
+
+
+class Connection:
+    """Made by a session for each attempt; runs on its loop."""
+
+    def __init__(
+        self,
+        login: Login,
+        number: int,
+        *,
+        on_arrived: Callable[[list[Arrived]], None],
+        on_lost: Callable[[BrokerError], None],
+        on_bytes: Callable[[float], None],
+    ) -> None:
+        self._login = login
+        self._number = number
+        self._on_arrived = on_arrived
+        self._on_lost = on_lost
+        self._on_bytes = on_bytes
+        self._loop = asyncio.get_running_loop()
+        self._batch: list[Arrived] = []
+        self._answers = Answers(login)
+        # the number, not the socket: paho closes the socket before it tells, and a reader that is
+        # not removed would hide the next connection that gets the same number
+        self._fd = -1
+        self._ended = False
+        self._paused = False
+        self._writing = False
+        self.heard_at = time.monotonic()
+        self._client = make(login, self, self._answers)
+
+    # -- life --------------------------------------------------------------------------------
+
+    async def open(self) -> bool:
+        """Connect; True where the broker kept our session. Raises BrokerError, AuthError."""
+        try:
+            self._fd = await asyncio.to_thread(self._client.dial)
+        except ssl.SSLError as error:
+            self._end(errors.not_connected())
+            raise tls.explain(error, self._login.host) from error
+        except (OSError, ValueError) as error:
+            raise self._unreachable(getattr(error, "strerror", None) or str(error)) from error
+        self._loop.add_reader(self._fd, self._read)
+        self._write()
+        try:
+            async with asyncio.timeout(CONNECT_TIMEOUT * 2):
+                return await self._answers.connected
+        except TimeoutError as error:
+            raise self._unreachable("it accepts connections and then says nothing") from error
+
+    async def close(self) -> None:
+        """DISCONNECT, and the end of the socket."""
+        if self._ended:
+            return
+        try:
+            self._client.disconnect()
+            self._write()
+            deadline = time.monotonic() + _GOODBYE
+            while self._writing and time.monotonic() < deadline:  # noqa: ASYNC110 - paho has no event for it
+                await asyncio.sleep(0.005)
+        finally:
+            self._end(errors.not_connected())
+
+    def drop(self, error: BrokerError) -> None:
+        """Give the connection up."""
+        if not self._ended:
+            self._end(error)
+            self._on_lost(error)
+
+    # -- use ---------------------------------------------------------------------------------
+
+    async def subscribe(self, filters: Iterable[str]) -> None:
+        """Subscribe with QoS 1. Raises BrokerError naming the filter that the broker refuses."""
+        if not (wanted := list(filters)):
+            return
+        refusals = await self._answers.subscribed(self._client.ask(wanted))
+        for name, reason in zip(wanted, refusals, strict=False):
+            if reason:
+                raise errors.refused_filter(name, reason)
+
+    async def unsubscribe(self, filters: Iterable[str]) -> None:
+        """Unsubscribe."""
+        if names := list(filters):
+            await self._answers.subscribed(self._client.ask(names, wanted=False))
+
+    def send(self, topic: str, payload: bytes, qos: int, retain: bool) -> asyncio.Future[None]:
+        """Publish; the future is done when the broker has it, or fails where the connection ends."""
+        if self._ended:
+            raise errors.not_connected()
+        mid, trouble = self._client.send(topic, payload, qos, retain)
+        if trouble:
+            raise BrokerError(f"not published: {trouble}")
+        future = self._answers.published(mid)
+        if not qos:
+            self._answers.on_puback(mid)  # there will be none
+        return future
+
+    def ack(self, mids: list[int]) -> None:
+        """One write for all of these PUBACKs."""
+        if mids and not self._ended:
+            self._client.acknowledge(mids)
+
+    def ping(self) -> None:
+        """Ask for a sign of life."""
+        if not self._ended:
+            self._client.ping()
+            self._client.loop_misc()
+
+    def pause(self, paused: bool) -> None:
+        """Stop or go on reading."""
+        if self._paused == paused or self._ended or self._fd < 0:
+            return
+        self._paused = paused
+        if paused:
+            self._loop.remove_reader(self._fd)
+        else:
+            self._loop.add_reader(self._fd, self._read)
+            self._loop.call_soon(self._read)
+
+    # -- what the client tells (`client.Listener`) ----------------------------------
+
+    def on_heard(self) -> None:
+        """Bytes are a sign of life, whatever they say."""
+        self.heard_at = time.monotonic()
+        self._on_bytes(self.heard_at)
+
+    def on_message(self, topic: str, payload: bytes, qos: int, retain: bool, mid: int) -> None:
+        """One more for the list."""
+        token = Token(self._number, mid) if qos else None
+        self._batch.append(Arrived(topic, payload, qos, retain, token))
+
+    def on_disconnect(self, reason: str) -> None:
+        """The broker says goodbye: paho has closed the socket, and nothing will tell us of it."""
+        mine = reason == "Session taken over"
+        error = errors.taken_over(self._login.client_id) if mine else self._gone(reason)
+        self._loop.call_soon(self.drop, error)
+
+    def on_writable(self) -> None:
+        """From any thread; the loop may be closed while a helper thread still connects."""
+        with contextlib.suppress(RuntimeError):
+            self._loop.call_soon_threadsafe(self._write)
+
+    # -- within ------------------------------------------------------------------------------
+
+    def _read(self) -> None:
+        """Everything that is there, up to a burst; one list for it."""
+        for _ in range(_BURST):
+            if self._ended or self._paused:
+                break
+            if trouble := self._client.read_packet():
+                self._deliver()
+                self.drop(self._gone(trouble))
+                return
+            if not self._client.has_more:
+                break
+        else:
+            self._loop.call_soon(self._read)  # others come first, then the rest of the buffer
+        self._deliver()
+
+    def _deliver(self) -> None:
+        if self._batch:
+            batch, self._batch = self._batch, []
+            self._on_arrived(batch)
+
+    def _write(self) -> None:
+        if self._ended or self._fd < 0:
+            return
+        if trouble := self._client.write_packets():
+            self.drop(self._gone(trouble))
+            return
+        wants = self._client.want_write()
+        if wants and not self._writing:
+            self._loop.add_writer(self._fd, self._write)
+        elif not wants and self._writing:
+            self._loop.remove_writer(self._fd)
+        self._writing = wants
+
+    def _end(self, error: BrokerError) -> None:
+        """Let go of the socket, and tell everybody who waits."""
+        self._ended = True
+        self._writing = False
+        if self._fd >= 0:
+            self._loop.remove_reader(self._fd)
+            self._loop.remove_writer(self._fd)
+        self._client.hang_up()
+        self._answers.fail(error)
+
+    def _gone(self, reason: str) -> BrokerError:
+        return errors.lost(self._login.where, reason)
+
+    def _unreachable(self, reason: str) -> BrokerError:
+        error = errors.unreachable(self._login.where, reason)
+        self._end(error)
+        return error

@@ -1,0 +1,69 @@
+"""What a failed connection means, in the operator's words: what, why, and what to do next.
+
+Pure functions; the reasons come in as the words of MQTT or of the operating system.
+"""
+
+from __future__ import annotations
+
+from gateway.errors import AuthError, BrokerError
+
+_REFUSED_LOGIN = {"Bad user name or password", "Not authorized"}
+_AGAIN = "it is tried again by itself"
+
+
+def refused(where: str, username: str, reason: str) -> BrokerError:
+    """The broker answered CONNECT with a no."""
+    if reason in _REFUSED_LOGIN:
+        return AuthError(
+            f"the broker at {where} refuses our login",
+            why=f"{reason} (user {username or 'none'!r})",
+            hint="set [mqtt] username and password in gateway.toml",
+        )
+    return BrokerError(
+        f"the broker at {where} refuses our connection",
+        why=reason,
+        hint="compare [mqtt] version and client_id in gateway.toml with the broker's settings",
+    )
+
+
+def refused_filter(name: str, reason: str) -> BrokerError:
+    """The broker answered SUBSCRIBE with a no."""
+    return BrokerError(
+        f"the broker refuses the subscription to {name}",
+        why=reason,
+        hint="let the gateway's user read this topic in the broker's ACL",
+    )
+
+
+def lost(where: str, reason: str) -> BrokerError:
+    """The connection ended."""
+    return BrokerError(f"the connection to the broker at {where} is lost", why=reason, hint=_AGAIN)
+
+
+def silent(where: str, seconds: float) -> BrokerError:
+    """The connection stands, and nobody answers on it."""
+    return lost(where, f"nothing was heard of it for {seconds:g} s")
+
+
+def taken_over(client_id: str) -> BrokerError:
+    """Another client came with our name."""
+    return BrokerError(
+        f"another client uses the id {client_id}",
+        why="the broker gave our session to it",
+        hint="stop the other gateway, or give this one another [mqtt] client_id",
+    )
+
+
+def unreachable(where: str, reason: str) -> BrokerError:
+    """Nobody is there, or nobody who speaks."""
+    return BrokerError(
+        f"cannot reach the broker at {where} ({reason})",
+        why="[mqtt] host and port say so",
+        hint="start it (sudo systemctl start mosquitto), "
+        "or use the embedded one: gateway run --broker embedded",
+    )
+
+
+def not_connected() -> BrokerError:
+    """Somebody asks for something while there is no connection."""
+    return BrokerError("not connected to the broker", hint=_AGAIN)
