@@ -1,8 +1,13 @@
-"""A real mosquitto on a free port of the loopback, that can be killed and started again."""
+"""Real brokers on a free port of the loopback, that can be killed and started again.
+
+`Mosquitto` and `Nats` have the same interface, so that one test can run on both.
+"""
 
 from __future__ import annotations
 
+import os
 import shutil
+import signal
 import socket
 import subprocess
 import time
@@ -12,6 +17,9 @@ from types import TracebackType
 from typing import Self
 
 from gateway.broker.choose import speaks_mqtt
+from gateway.broker.embedded import find_binary, spawn
+
+_PATIENCE = 15.0
 
 
 def free_port() -> int:
@@ -21,39 +29,31 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-class Mosquitto:
-    """`lines` are added to its configuration; without any it has the field's defaults."""
+class Broker:
+    """What both have in common: a process, a folder and a port."""
 
-    def __init__(
-        self, folder: Path, *, port: int = 0, persistence: bool = False, lines: Iterable[str] = ()
-    ) -> None:
+    def __init__(self, folder: Path, *, port: int = 0) -> None:
         self.folder = folder
         self.port = port or free_port()
-        self._lines = [
-            f"listener {self.port} 127.0.0.1",
-            "set_tcp_nodelay true",
-            f"persistence {'true' if persistence else 'false'}",
-            f"persistence_location {folder}/",
-            "autosave_on_changes true",
-            "autosave_interval 1",
-            *(lines or ["allow_anonymous true"]),
-        ]
         self.process: subprocess.Popen[bytes] | None = None
+
+    def _spawn(self) -> subprocess.Popen[bytes]:
+        raise NotImplementedError
+
+    def answers(self) -> bool:
+        """True where a CONNECT gets its CONNACK."""
+        return speaks_mqtt("127.0.0.1", self.port)
 
     def start(self) -> Self:
         """Start it and wait until it answers."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        config = self.folder / "mosquitto.conf"
-        config.write_text("\n".join(self._lines) + "\n")
-        binary = shutil.which("mosquitto") or shutil.which("mosquitto", path="/usr/sbin")
-        if binary is None:
-            raise RuntimeError("mosquitto is not installed: sudo apt install mosquitto")
-        with (self.folder / "log").open("ab") as log:
-            self.process = subprocess.Popen([binary, "-c", str(config)], stdout=log, stderr=log)
-        deadline = time.monotonic() + 10
-        while not speaks_mqtt("127.0.0.1", self.port):
+        self.process = self._spawn()
+        deadline = time.monotonic() + _PATIENCE
+        while not self.answers():
             if self.process.poll() is not None or time.monotonic() > deadline:
-                raise RuntimeError(f"mosquitto: {(self.folder / 'log').read_text()}")
+                self.kill()
+                text = (self.folder / "log").read_text(errors="replace")
+                raise RuntimeError(f"{type(self).__name__}: {text}")
             time.sleep(0.02)
         return self
 
@@ -74,10 +74,26 @@ class Mosquitto:
         self.stop()
         self.start()
 
+    def freeze(self) -> None:
+        """SIGSTOP: connections stand, and nobody answers on them."""
+        assert self.process is not None
+        os.kill(self.process.pid, signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """SIGCONT."""
+        assert self.process is not None
+        os.kill(self.process.pid, signal.SIGCONT)
+
     def publish(self, topic: str, payload: str, *, retain: bool = False) -> None:
         """Publish one message with mosquitto's own tool, QoS 1."""
         words = ["mosquitto_pub", "-h", "127.0.0.1", "-p", str(self.port), "-q", "1", "-t", topic]
         subprocess.run([*words, "-m", payload, *(["-r"] if retain else [])], check=True, timeout=10)
+
+    def publish_many(self, topic: str, payloads: Iterable[str]) -> None:
+        """Publish many messages on one topic over one connection, QoS 1, in order."""
+        words = ["mosquitto_pub", "-h", "127.0.0.1", "-p", str(self.port), "-q", "1", "-t", topic]
+        text = "".join(f"{payload}\n" for payload in payloads)
+        subprocess.run([*words, "-l"], input=text.encode(), check=True, timeout=60)
 
     def __enter__(self) -> Self:
         return self.start()
@@ -88,4 +104,46 @@ class Mosquitto:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        self.kill()
+
+
+class Mosquitto(Broker):
+    """`lines` are added to its configuration; without any it has the field's defaults."""
+
+    def __init__(
+        self, folder: Path, *, port: int = 0, persistence: bool = False, lines: Iterable[str] = ()
+    ) -> None:
+        super().__init__(folder, port=port)
+        self.lines = [
+            f"listener {self.port} 127.0.0.1",
+            "set_tcp_nodelay true",
+            f"persistence {'true' if persistence else 'false'}",
+            f"persistence_location {folder}/",
+            "autosave_on_changes true",
+            "autosave_interval 1",
+            *(lines or ["allow_anonymous true"]),
+        ]
+
+    def _spawn(self) -> subprocess.Popen[bytes]:
+        config = self.folder / "mosquitto.conf"
+        config.write_text("\n".join(self.lines) + "\n")
+        binary = shutil.which("mosquitto") or shutil.which("mosquitto", path="/usr/sbin")
+        if binary is None:
+            raise RuntimeError("mosquitto is not installed: sudo apt install mosquitto")
+        with (self.folder / "log").open("ab") as log:
+            return subprocess.Popen([binary, "-c", str(config)], stdout=log, stderr=log)
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         self.stop()
+
+
+class Nats(Broker):
+    """The embedded broker's binary and settings, without the gateway that keeps it alive."""
+
+    def _spawn(self) -> subprocess.Popen[bytes]:
+        return spawn(find_binary(), self.folder.resolve(), self.port)
