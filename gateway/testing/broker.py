@@ -115,6 +115,8 @@ class Mosquitto(Broker):
     ) -> None:
         super().__init__(folder, port=port)
         self.lines = [
+            # started by root it would become somebody who may not write into our folder
+            *(["user root"] if os.geteuid() == 0 else []),
             f"listener {self.port} 127.0.0.1",
             "set_tcp_nodelay true",
             f"persistence {'true' if persistence else 'false'}",

