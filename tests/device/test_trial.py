@@ -10,7 +10,9 @@ from gateway.testing.broker import Mosquitto
 from gateway.testing.process import GatewayProcess, until
 
 DOCUMENT = {
-    "channels": [{"name": "t", "type": "SENSOR", "metric": "TEMPERATURE", "poll_interval_ms": 5000}],
+    "channels": [
+        {"name": "t", "type": "SENSOR", "metric": "TEMPERATURE", "poll_interval_ms": 5000}
+    ],
     "mqtt": {"configured": True},
     "wifi": {"configured": True},
 }

@@ -24,7 +24,12 @@ def test_the_node_reads_the_wire_as_the_gateway_does(interpreter: str) -> None:
             pytest.skip("there is no MicroPython wheel for this platform")
         words = [str(MICROPYTHON), "-X", "heapsize=2M"]
     done = subprocess.run(
-        [*words, str(HERE / "vectors_driver.py"), str(ROOT / "device"), str(ROOT / "tests/vectors")],
+        [
+            *words,
+            str(HERE / "vectors_driver.py"),
+            str(ROOT / "device"),
+            str(ROOT / "tests/vectors"),
+        ],
         env={**os.environ, "MICROPYPATH": ".frozen"},
         capture_output=True,
         text=True,

@@ -93,7 +93,11 @@ def field():
             message = json.loads(line)
             text = message["payload"]
             # the recording has a broken config in it on purpose
-            if message["direction"] == "node->backend" and text.startswith("{") and len(text) < 4097:
+            if (
+                message["direction"] == "node->backend"
+                and text.startswith("{")
+                and len(text) < 4097
+            ):
                 protocol.scan(text.encode())
                 count += 1
     return count
