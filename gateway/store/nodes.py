@@ -99,7 +99,7 @@ def lane_of(node: Node) -> str:
 
 def names_of(node: Node) -> list[str]:
     """The node's names in lower case."""
-    return [name.lower() for name in (node.hardware_id, node.uid) if name]
+    return list(dict.fromkeys(name.lower() for name in (node.hardware_id, node.uid) if name))
 
 
 def patched(node: Node, changes: Mapping[str, Any], now: float) -> Node:
@@ -123,9 +123,10 @@ def write(connection: Connection, before: Node, after: Node) -> None:
             for name in (*NODE_FIELDS, "updated_at")
             if getattr(before, name) != getattr(after, name)
         ]
-        sets = ", ".join(f"{name} = ?" for name in names)
-        values = [getattr(after, name) for name in names]
-        connection.execute(f"UPDATE nodes SET {sets} WHERE id = ?", (*values, after.id))
+        if names:
+            sets = ", ".join(f"{name} = ?" for name in names)
+            values = [getattr(after, name) for name in names]
+            connection.execute(f"UPDATE nodes SET {sets} WHERE id = ?", (*values, after.id))
     for name in names_of(after):
         if before.known and name in names_of(before):
             continue

@@ -75,6 +75,8 @@ def hello(event: NodeHello, node: Node, desk: Desk) -> None:
         return
     uid = held.uid if held.known and held.uid else _free_uid(event, tx)
     changes = _changes(event, held, uid, verdict)
+    if held is not node:
+        changes["uid"] = uid  # tells the gateway which node this hello makes whole
     if changes:
         tx.set_node(**changes)
     admission = "accepted" if not verdict.reason else "pending"
