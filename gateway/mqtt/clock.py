@@ -32,3 +32,25 @@ class ObservedClock:
     def read(self) -> float:
         """Seconds; never goes back."""
         return self._value
+
+
+class Silence:
+    """How long nothing was heard of the broker; time in which we did not run ourselves does not count.
+
+    Pure: `now` and `heard_at` are the same monotonic clock. `step` is the longest time between two
+    looks that is our own doing.
+    """
+
+    def __init__(self, now: float, step: float) -> None:
+        self._looked_at = now
+        self._step = step
+        self._length = 0.0
+
+    def look(self, now: float, heard_at: float) -> float:
+        """Seconds of silence up to now."""
+        if heard_at > self._looked_at:
+            self._length = 0.0
+        since = max(heard_at, self._looked_at)
+        self._length += min(max(now - since, 0.0), self._step)
+        self._looked_at = now
+        return self._length

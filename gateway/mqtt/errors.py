@@ -11,6 +11,14 @@ _REFUSED_LOGIN = {"Bad user name or password", "Not authorized"}
 _AGAIN = "it is tried again by itself"
 
 
+class RefusedFilterError(BrokerError):
+    """The broker does not let us subscribe to a filter."""
+
+
+class NobodyListensError(BrokerError):
+    """The machine is there, and no broker on it."""
+
+
 def refused(where: str, username: str, reason: str) -> BrokerError:
     """The broker answered CONNECT with a no."""
     if reason in _REFUSED_LOGIN:
@@ -26,9 +34,18 @@ def refused(where: str, username: str, reason: str) -> BrokerError:
     )
 
 
+def refused_publish(topic: str, reason: str) -> BrokerError:
+    """The broker answered PUBLISH with a no; only MQTT 5 can say so."""
+    return BrokerError(
+        f"the broker refuses what we publish to {topic}",
+        why=reason,
+        hint="let the gateway's user write this topic in the broker's ACL",
+    )
+
+
 def refused_filter(name: str, reason: str) -> BrokerError:
     """The broker answered SUBSCRIBE with a no."""
-    return BrokerError(
+    return RefusedFilterError(
         f"the broker refuses the subscription to {name}",
         why=reason,
         hint="let the gateway's user read this topic in the broker's ACL",
@@ -54,9 +71,19 @@ def taken_over(client_id: str) -> BrokerError:
     )
 
 
-def unreachable(where: str, reason: str) -> BrokerError:
-    """Nobody is there, or nobody who speaks."""
+def perhaps_taken_over(error: BrokerError, client_id: str) -> BrokerError:
+    """It ends again and again right after it began; MQTT 3.1.1 has no words for the reason."""
     return BrokerError(
+        error.what,
+        why=f"{error.why}, again and again: perhaps another client uses the id {client_id}",
+        hint="stop the other gateway, or give this one another [mqtt] client_id",
+    )
+
+
+def unreachable(where: str, reason: str, cause: Exception | None = None) -> BrokerError:
+    """Nobody is there, or nobody who speaks."""
+    kind = NobodyListensError if isinstance(cause, ConnectionRefusedError) else BrokerError
+    return kind(
         f"cannot reach the broker at {where} ({reason})",
         why="[mqtt] host and port say so",
         hint="start it (sudo systemctl start mosquitto), "

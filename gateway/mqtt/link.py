@@ -10,13 +10,13 @@ import asyncio
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
 
 from gateway.errors import BrokerError
 from gateway.mqtt import errors, tls
-from gateway.mqtt.client import Login, Token
+from gateway.mqtt.barrier import Barrier
+from gateway.mqtt.client import Login
 from gateway.mqtt.clock import ObservedClock
-from gateway.mqtt.session import Received, Session
+from gateway.mqtt.session import Ears, Received, Session, SessionState, Token
 
 SESSIONS = ("control", "bulk")
 
@@ -157,23 +157,6 @@ class Link:
         for session in self._sessions.values():
             session.pause(False)
 
-    def _barriers(self, name: str, client_id: str) -> list[str]:
-        """Where this session's barrier messages go.
-
-        A broker that keeps the order within a session needs one; NATS serves each filter on its
-        own, so there it is one for each, on a topic of a node that cannot exist.
-        """
-        if not self.options.barrier_per_filter:
-            return [f"{self.options.root}/system/barrier/{client_id}"]
-        wild = [f for f in self.options.filters.get(name, []) if "+" in f or "#" in f]
-        return [_inhabit(pattern, client_id) for pattern in wild]
-
-    def _is_barrier(self, topic: str) -> bool:
-        """Ours, the other session's, another gateway's: a wide filter brings them all."""
-        if topic.startswith(f"{self.options.root}/system/barrier/"):
-            return True
-        return any(topic in session.barriers for session in self._sessions.values())
-
     def _heard(self, at: float | None) -> None:
         if at is None:
             self._clock.lost()
@@ -190,13 +173,3 @@ class Link:
         count = sum(s.reconnects for s in self._sessions.values())
         self._on_state(LinkState(connected, errors[-1] if errors else None, count))
 
-
-def _inhabit(pattern: str, client_id: str) -> str:
-    """A topic in this filter that no node uses: `hydro/gw-barrier/gw-barrier/<id>/heartbeat`."""
-    levels: list[Any] = pattern.split("/")
-    wild = [index for index, level in enumerate(levels) if level in ("+", "#")]
-    for index in wild:
-        levels[index] = "gw-barrier"
-    if wild:
-        levels[min(wild[-1], wild[0] + 2)] = client_id
-    return "/".join(levels)

@@ -11,68 +11,91 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-import secrets
 import time
 from collections.abc import Callable
+from typing import NamedTuple
 
 from gateway.errors import AuthError, BrokerError
 from gateway.mqtt import errors
-from gateway.mqtt.client import Arrived, Login, Token
+from gateway.mqtt.barrier import Barrier
+from gateway.mqtt.client import Login
+from gateway.mqtt.clock import Silence
 from gateway.mqtt.connection import Connection
+from gateway.mqtt.reader import Arrived
 
 log = logging.getLogger(__name__)
 PING = 5.0
 DEAD_AFTER = 15.0
 BARRIER_PATIENCE = 30.0
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 30.0
+_HOST_IS_UP = 3.0
+_STABLE_AFTER = 10.0
+_SHORT_LIVES = 3
+
+
+class Token(NamedTuple):
+    """What acknowledges a message; only good on the connection that brought it."""
+
+    session: str
+    connection: int
+    mid: int
 
 
 class Received:
-    """A message for the intake."""
+    """A message for the intake; `token` is None where there is nothing to acknowledge (QoS 0)."""
 
-    __slots__ = ("backlog", "payload", "qos", "retain", "session", "token", "topic")
+    __slots__ = ("backlog", "dup", "payload", "qos", "retain", "session", "token", "topic")
 
-    def __init__(self, session: str, arrived: Arrived, backlog: bool) -> None:
+    def __init__(self, session: str, arrived: Arrived, backlog: bool, token: Token | None) -> None:
         self.session = session
-        self.topic = arrived.topic
-        self.payload = arrived.payload
-        self.qos = arrived.qos
-        self.retain = arrived.retain
+        self.topic, self.payload, self.qos, self.retain, self.dup, _ = arrived
         self.backlog = backlog
-        self.token = (session, arrived.token)
+        self.token = token
+
+
+class SessionState(NamedTuple):
+    """What is known of one session; `since` is the wall clock of its last coming or going."""
+
+    connected: bool
+    since: float
+    error: BrokerError | None
+    reconnects: int
+    session_present: bool
+    in_backlog: bool
+
+
+class Ears(NamedTuple):
+    """Who is told what: lists of messages, that the state changed, and when bytes were heard."""
+
+    on_messages: Callable[[list[Received]], None]
+    on_change: Callable[[], None]
+    on_heard: Callable[[float | None], None]
 
 
 class Session:
     """`control` or `bulk`."""
 
     def __init__(
-        self,
-        name: str,
-        login: Login,
-        filters: list[str],
-        *,
-        on_messages: Callable[[list[Received]], None],
-        on_change: Callable[[], None],
-        on_heard: Callable[[float | None], None],
+        self, name: str, login: Login, filters: list[str], barrier: Barrier, ears: Ears
     ) -> None:
         self.name = name
         self.filters = list(filters)
         self.stale: list[str] = []
-        self.barriers: list[str] = []
-        self.is_barrier: Callable[[str], bool] = self.barriers.__contains__
         self.connected = False
         self.error: BrokerError | None = None
         self.reconnects = 0
         self._login = login
-        self._on_messages = on_messages
-        self._on_change = on_change
-        self._on_heard = on_heard
+        self._barrier = barrier
+        self._ears = ears
         self._connection: Connection | None = None
         self._number = 0
-        self._pending: dict[str, bytes] = {}
+        self._since = time.time()
+        self._kept = False
+        self._short_lives = 0
         self._lost: asyncio.Event = asyncio.Event()
+        self._reading: asyncio.Event = asyncio.Event()
+        self._reading.set()
         self._task: asyncio.Task[None] | None = None
-        self._paused = False
 
     # -- life --------------------------------------------------------------------------------
 
@@ -85,24 +108,35 @@ class Session:
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
-        if self._connection is not None:
-            await self._connection.close()
-            self._connection = None
+        connection, self._connection = self._connection, None
         self.connected = False
+        if connection is not None:
+            await connection.close()
 
     def pause(self, paused: bool) -> None:
-        """Stop or go on reading."""
-        self._paused = paused
-        if self._connection is not None:
+        """Stop or go on reading; a connection that is lost meanwhile is taken up after the pause."""
+        if paused:
+            self._reading.clear()
+        else:
+            self._reading.set()
+        # while connecting it goes on: who does not read hears no answer to a subscription
+        if self._connection is not None and self.connected:
             self._connection.pause(paused)
+
+    @property
+    def state(self) -> SessionState:
+        """For the operator."""
+        in_backlog = self.connected and self._barrier.up
+        return SessionState(
+            self.connected, self._since, self.error, self.reconnects, self._kept, in_backlog
+        )
 
     # -- use ---------------------------------------------------------------------------------
 
-    def ack(self, tokens: list[Token | None]) -> None:
+    def ack(self, tokens: list[Token]) -> None:
         """Acknowledge what this connection brought; older ones are stale and dropped."""
         if self._connection is not None:
-            mids = [t.mid for t in tokens if t is not None and t.connection == self._number]
-            self._connection.ack(mids)
+            self._connection.ack([t.mid for t in tokens if t.connection == self._number])
 
     async def publish(self, topic: str, payload: bytes, qos: int, retain: bool) -> None:
         """Publish; returns with the PUBACK. Raises BrokerError."""
@@ -111,10 +145,16 @@ class Session:
         await self._connection.send(topic, payload, qos, retain)
 
     async def subscribe(self, filters: list[str]) -> None:
-        """Add filters, now or at the next connect."""
-        self.filters += [f for f in filters if f not in self.filters]
+        """Add filters, now or at the next connect. Raises BrokerError where the broker refuses one,
+        which then is not asked for again."""
+        new = [f for f in filters if f not in self.filters]
+        self.filters += new
         if self._connection is not None and self.connected:
-            await self._connection.subscribe(filters)
+            try:
+                await self._connection.subscribe(filters)
+            except errors.RefusedFilterError:
+                self.filters = [f for f in self.filters if f not in new]
+                raise
 
     async def unsubscribe(self, filters: list[str]) -> None:
         """Take filters away, now or at the next connect."""
@@ -128,117 +168,127 @@ class Session:
     async def _run(self) -> None:
         pause = FIRST_PAUSE
         while True:
+            await self._reading.wait()
             self._lost.clear()
+            began = time.monotonic()
             try:
                 await self._connect()
+                await self._watch()
             except BrokerError as error:
                 self._say(error)
             except Exception as error:  # a session must outlive every surprise
                 log.exception("session %s: unexpected; it goes on", self.name)
-                self.error = BrokerError(f"{type(error).__name__}: {error}")
-            else:
-                pause = FIRST_PAUSE
-                await self._watch()
+                self._say(BrokerError(f"{type(error).__name__}: {error}"))
             await self._close()
+            pause = next_pause(pause, self.error, time.monotonic() - began)
             # full jitter: a fleet of gateways does not come back in step
-            limit = LONGEST_PAUSE if isinstance(self.error, AuthError) else pause
-            await asyncio.sleep(random.uniform(0.05, limit))  # noqa: S311 - no secret
-            pause = min(pause * 2, LONGEST_PAUSE / 2)
+            await asyncio.sleep(random.uniform(0.05, pause))  # noqa: S311 - no secret
 
     async def _connect(self) -> None:
         self._number += 1
         connection = self._connection = Connection(
             self._login,
-            self._number,
             on_arrived=self._arrived,
             on_lost=self._on_lost,
-            on_bytes=self._on_heard,
+            on_bytes=self._ears.on_heard,
         )
-        # until we know whether the broker kept our session, what comes may be old
-        self._pending = {topic: b"" for topic in self.barriers}
-        kept = await connection.open()
-        if self._paused:
-            connection.pause(True)
-        if not kept:
-            self._pending = {}
+        self._barrier.build(self.filters)
+        self._kept = await connection.open()
+        if not self._kept:
+            self._barrier.lift()
         await connection.unsubscribe(f for f in self.stale if f not in self.filters)
-        await connection.subscribe([*self.filters, *self._own_filters()])
+        await connection.subscribe([*self.filters, *self._barrier.own])
         if self._lost.is_set():  # between the answer and this line
             raise self.error or errors.not_connected()
         self.stale = []
-        if self._number > 1:
-            self.reconnects += 1
+        self.reconnects += self._number > 1
         self.error = None
-        self.connected = True
-        self._on_change()
-        if kept:
-            self._raise_barriers(connection)
+        self._turn(True)
+        self._raise_barrier(connection)
+        if not self._reading.is_set():
+            connection.pause(True)
 
-    def _own_filters(self) -> list[str]:
-        """Barrier topics that no wanted filter brings anyway."""
-        return [topic for topic in self.barriers if "/system/barrier/" in topic]
-
-    def _raise_barriers(self, connection: Connection) -> None:
-        """Publish them; nobody waits for the PUBACK, because a link may die right here."""
-        for topic in self.barriers:
-            nonce = self._pending[topic] = secrets.token_hex(8).encode()
+    def _raise_barrier(self, connection: Connection) -> None:
+        """Publish it; nobody waits for the PUBACK, because a link may die right here."""
+        for topic, nonce in self._barrier.letters():
             connection.send(topic, nonce, 1, False)
 
     async def _watch(self) -> None:
         """Ping, look whether anything was heard, until the connection is lost."""
-        silent, last, since = 0.0, time.monotonic(), time.monotonic()
+        began = time.monotonic()
+        silence = Silence(began, PING + 1)
         while not self._lost.is_set():
             try:
                 async with asyncio.timeout(PING):
                     await self._lost.wait()
             except TimeoutError:
-                connection, now = self._connection, time.monotonic()
-                assert connection is not None
-                # a step longer than our own is time in which this process did not run
-                silent += min(now - last, PING + 1)
-                if connection.heard_at > last:
-                    silent = now - max(connection.heard_at, now - PING)
-                last = now
-                if silent > DEAD_AFTER and not self._paused:
-                    connection.drop(errors.silent(self._login.where, DEAD_AFTER))
-                    continue
-                connection.ping()
-                if self._pending and now - since > BARRIER_PATIENCE:
-                    log.warning("session %s: the barrier did not come back; going on", self.name)
-                    self._pending = {}
+                self._look(silence, began)
+
+    def _look(self, silence: Silence, began: float) -> None:
+        connection, now = self._connection, time.monotonic()
+        if connection is None or self._lost.is_set():
+            return
+        silent = silence.look(now, connection.heard_at if self._reading.is_set() else now)
+        if silent > DEAD_AFTER:
+            connection.drop(errors.silent(self._login.where, DEAD_AFTER))
+            return
+        connection.ping()
+        if self._barrier.up and self._reading.is_set():
+            if now - began > BARRIER_PATIENCE:
+                log.warning("session %s: the barrier did not come back; going on", self.name)
+                self._barrier.lift()
+            else:
+                self._raise_barrier(connection)
 
     async def _close(self) -> None:
         connection, self._connection = self._connection, None
-        was = self.connected
-        self.connected = False
-        self._on_heard(None)
+        self._turn(False)
+        self._ears.on_heard(None)
         if connection is not None:
             await connection.close()
-        if was:
-            self._on_change()
 
     def _on_lost(self, error: BrokerError) -> None:
-        was = self.connected
-        self.connected = False
+        lived = time.time() - self._since
+        self._short_lives = self._short_lives + 1 if self.connected and lived < PING else 0
+        if self._short_lives >= _SHORT_LIVES:
+            error = errors.perhaps_taken_over(error, self._login.client_id)
         self.error = error
         self._lost.set()
-        if was:
-            self._on_change()
+        self._turn(False)
+
+    def _turn(self, connected: bool) -> None:
+        if self.connected != connected:
+            self.connected = connected
+            self._since = time.time()
+            self._ears.on_change()
 
     def _say(self, error: BrokerError) -> None:
         self.error = error
-        self._on_change()
+        self.connected = False
+        self._ears.on_change()
 
     def _arrived(self, batch: list[Arrived]) -> None:
+        name, number, barrier = self.name, self._number, self._barrier
         messages: list[Received] = []
-        swallowed: list[Token | None] = []
+        swallowed: list[Token] = []
         for arrived in batch:
-            if self.is_barrier(arrived.topic):
-                swallowed.append(arrived.token)
-                if self._pending.get(arrived.topic) == arrived.payload:
-                    del self._pending[arrived.topic]
+            token = Token(name, number, arrived.mid) if arrived.mid else None
+            if barrier.swallow(arrived.topic, arrived.payload):
+                swallowed += [token] if token else []
                 continue
-            messages.append(Received(self.name, arrived, bool(self._pending)))
+            # what is sent again was sent before: NATS does so on a live connection
+            messages.append(Received(name, arrived, barrier.up or arrived.dup, token))
         self.ack(swallowed)
         if messages:
-            self._on_messages(messages)
+            self._ears.on_messages(messages)
+
+
+def next_pause(pause: float, error: BrokerError | None, lived: float) -> float:
+    """The longest time to wait before the next attempt."""
+    if isinstance(error, AuthError):
+        return LONGEST_PAUSE  # that needs a person, and brokers lock out who tries too often
+    if lived > _STABLE_AFTER:
+        return FIRST_PAUSE
+    longer = min(pause * 2, LONGEST_PAUSE)
+    # the machine is there and its broker is not: it restarts, and we are back soon after it
+    return min(longer, _HOST_IS_UP) if isinstance(error, errors.NobodyListensError) else longer
