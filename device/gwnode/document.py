@@ -47,7 +47,9 @@ def _wifi(wifi):
         return None
     if not isinstance(wifi, dict):
         return "wifi", "Missing or invalid wifi"
-    if wifi.get("configured") is not True and not (isinstance(wifi.get("ssid"), str) and wifi["ssid"]):
+    if wifi.get("configured") is not True and not (
+        isinstance(wifi.get("ssid"), str) and wifi["ssid"]
+    ):
         return "wifi.ssid", "Missing or invalid wifi.ssid"
     return None
 
@@ -56,7 +58,10 @@ def _channels(doc):
     for number, channel in enumerate(doc["channels"]):
         if not isinstance(channel, dict):
             return "channels[%d]" % number, "Missing or invalid channel"
-        if channel.get("actuator_type") in _RELAYS and channel.get("relay_type") not in ("NC", "NO"):
+        if channel.get("actuator_type") in _RELAYS and channel.get("relay_type") not in (
+            "NC",
+            "NO",
+        ):
             return "channels[%d].relay_type" % number, "Missing or invalid relay_type"
     return None
 

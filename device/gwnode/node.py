@@ -273,7 +273,9 @@ class Node:
             message["channels"] = [{"name": c.get("name")} for c in message["channels"]]
         self.say(out, "config_report", self.topic("config_report"), message)
         if state:
-            out.append(("log", "config %s v%d%s" % (state, revision, ": " + reason if reason else "")))
+            out.append(
+                ("log", "config %s v%d%s" % (state, revision, ": " + reason if reason else ""))
+            )
 
     def report_all(self, out):
         """The whole config, because somebody asks for it."""
@@ -319,7 +321,12 @@ class Node:
         if seq < self.first_hello:
             return  # it answers what we were before
         self.hello_at = None
-        out.append(("log", "receipt uid=%s revision=%s" % (message.get("uid"), message.get("config_revision"))))
+        out.append(
+            (
+                "log",
+                "receipt uid=%s revision=%s" % (message.get("uid"), message.get("config_revision")),
+            )
+        )
         self._set_clock(out, now, message.get("unix_ts"), True)
         if self.store.trial:
             self._confirm(out)
@@ -410,5 +417,3 @@ class Node:
         self.connected = False
         self.tries = 0
         self.open_at = now
-
-

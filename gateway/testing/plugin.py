@@ -149,7 +149,7 @@ class PluginBench:
         journal.add(self._db, [row])
         unit = Unit(SimpleNamespace(row=row), number, nodes.lane_of(before), before)
         unit.effects = [Effect("bench", tx, before.id, self.ids, self.now)]
-        unit.fail_row = lambda plugin, error: _fail(error)
+        unit.fail_row = _fail
         self._db.execute("BEGIN")
         unit.apply(self._db, self.now)
         self._db.execute("COMMIT")
@@ -165,5 +165,5 @@ async def _await(result: Any) -> Any:
     return await result
 
 
-def _fail(error: Exception) -> journal.Delivery:
+def _fail(_plugin: str, error: Exception) -> journal.Delivery:
     raise error

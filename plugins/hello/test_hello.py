@@ -176,7 +176,7 @@ def test_a_node_with_a_secret_must_sign(bench: PluginBench) -> None:
     st.sampled_from(["PROVISIONED_WIFI", "REGISTERED_BACKEND", "DECOMMISSIONED"]),
     *[st.booleans()] * 4,
 )
-def test_the_table_of_admission(  # noqa: PLR0913 - the table's columns
+def test_the_table_of_admission(
     mode: Any, admission: str, state: str, secret: bool, signed: bool, claimed: bool, offline: bool
 ) -> None:
     """What is final stays final; a proved secret is needed where there is one; the rest by the mode."""

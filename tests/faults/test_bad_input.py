@@ -98,7 +98,7 @@ def test_a_name_that_breaks_the_rules_goes_nowhere(
     assert running.node(name.lower()) is None
 
 
-@pytest.mark.parametrize("name", ["a/b", "a+", "#", "a\0b", "a\nb", "\u202eabc", "Ａ"])
+@pytest.mark.parametrize("name", ["a/b", "a+", "#", "a\0b", "a\nb", "\u202eabc", "\uff21"])
 def test_what_a_broker_would_not_bring_is_refused_too(
     gateway: tuple[GatewayProcess, Peer], name: str
 ) -> None:
@@ -173,7 +173,7 @@ def test_a_database_that_is_none(tmp_path: Path) -> None:
     assert (tmp_path / "gateway.db").read_text().startswith("my notes")
 
 
-def test_a_state_folder_that_cannot_be(tmp_path: Path) -> None:
+def test_a_state_folder_that_cannot_be() -> None:
     """A folder that nobody can write: three lines and exit 74."""
     done = run("/proc/hellogate")
     assert done.returncode == 74
@@ -192,7 +192,7 @@ def test_a_broker_that_refuses_the_password(tmp_path: Path) -> None:
             GATEWAY__MQTT__HOST="127.0.0.1",
             GATEWAY__MQTT__PORT=str(broker.port),
             GATEWAY__MQTT__USERNAME="me",
-            GATEWAY__MQTT__PASSWORD="hunter2",  # noqa: S106 - nobody's
+            GATEWAY__MQTT__PASSWORD="hunter2",
         )
     assert done.returncode == 77
     assert [line for line in done.stderr.splitlines() if line.startswith("error")]
