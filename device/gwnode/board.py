@@ -23,7 +23,8 @@ _EPOCH_2000 = 946684800
 _last = _TICKS() if _TICKS else 0
 _count = 0
 _least_heap = [1 << 30]
-_wlan = [None]
+_JOIN_MS = 15000
+_radio = {"wlan": None, "nets": None, "turn": 0, "since": None}
 
 
 def now_ms():
@@ -46,16 +47,16 @@ def boot_id():
 
 
 def hardware_id():
-    """From the factory's address, as field firmware spells it."""
+    """From the factory's address, as field firmware spells it; "" where there is none."""
+    if network is not None:
+        try:
+            mac = network.WLAN(network.STA_IF).config("mac")
+            return "esp32-" + binascii.hexlify(mac).decode()
+        except (OSError, ValueError):
+            pass
     if machine is not None and hasattr(machine, "unique_id"):
-        mac = machine.unique_id()
-        if network is not None:
-            try:
-                mac = network.WLAN(network.STA_IF).config("mac")
-            except (OSError, ValueError):
-                pass
-        return "esp32-" + binascii.hexlify(mac[-6:]).decode()
-    return "sim-" + binascii.hexlify(random_bytes(6)).decode()
+        return "esp32-" + binascii.hexlify(machine.unique_id()[-6:]).decode()
+    return ""
 
 
 def facts():
@@ -71,7 +72,7 @@ def facts():
 
 
 def rssi():
-    wlan = _wlan[0]
+    wlan = _radio["wlan"]
     if wlan is None:
         return -100
     try:
@@ -99,21 +100,39 @@ def set_clock(unix_ts):
     machine.RTC().datetime(fields[:3] + (fields[6],) + fields[3:6] + (0,))
 
 
-def wifi(wanted, patience_ms=15000):
-    """Connect to Wi-Fi where there is a radio; True when there is a network."""
-    if network is None or not wanted:
-        return network is None
-    wlan = _wlan[0] = network.WLAN(network.STA_IF)
-    wlan.active(True)
-    nets = wanted if isinstance(wanted, list) else [wanted]
-    for net in nets:
-        if wlan.isconnected():
-            return True
-        wlan.connect(net.get("ssid"), net.get("pass") or net.get("password"))
-        until = now_ms() + patience_ms
-        while not wlan.isconnected() and now_ms() < until:
-            time.sleep_ms(100)
-    return wlan.isconnected()
+def wifi(wanted):
+    """True where there is a network, or no radio to wait for. Else it goes on joining, each known
+    network in turn, and says False at once: nobody waits in here."""
+    if network is None:
+        return True
+    nets = [n for n in (wanted if isinstance(wanted, list) else [wanted]) if n and n.get("ssid")]
+    wlan = _radio["wlan"]
+    if wlan is None:
+        wlan = _radio["wlan"] = network.WLAN(network.STA_IF)
+        wlan.active(True)
+    elif nets != _radio["nets"]:
+        _leave(wlan)  # what is joined may not be wanted any more
+    if nets != _radio["nets"]:
+        _radio.update({"nets": nets, "turn": 0, "since": None})
+    if wlan.isconnected():
+        return True
+    since = _radio["since"]
+    if nets and (since is None or now_ms() - since >= _JOIN_MS):
+        net = nets[_radio["turn"] % len(nets)]
+        _radio.update({"turn": _radio["turn"] + 1, "since": now_ms()})
+        _leave(wlan)
+        try:
+            wlan.connect(net["ssid"], net.get("pass") or net.get("password") or "")
+        except (OSError, ValueError):
+            pass
+    return False
+
+
+def _leave(wlan):
+    try:
+        wlan.disconnect()
+    except (OSError, ValueError):
+        pass
 
 
 def restart():
@@ -123,13 +142,28 @@ def restart():
     sys.exit(3)
 
 
-def on_end(function):
-    """Have `function` called when a PC's user ends us; a board is just switched off."""
-    if IS_MICROPYTHON:
+def on_end():
+    """Make SIGTERM end us as Ctrl+C does. MicroPython knows no signals but that one, and a board is
+    just switched off."""
+    try:
+        import signal
+    except ImportError:
         return
-    import signal
 
-    signal.signal(signal.SIGTERM, lambda *_: function())
+    def end(*_):
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGTERM, end)
+
+
+def print_error(error):
+    """The traceback, wherever this interpreter keeps the function for it."""
+    if hasattr(sys, "print_exception"):
+        sys.print_exception(error)
+    else:
+        import traceback
+
+        traceback.print_exception(error, file=sys.stdout)
 
 
 def sleep_ms(count):

@@ -7,7 +7,19 @@
 import json
 
 from . import document
-from .protocol import MAX_PAYLOAD, Refused, same, scan, sha256_hex, sign
+from .protocol import (
+    MAX_PAYLOAD,
+    MAX_REVISION,
+    TEMP_GH,
+    TEMP_ZONE,
+    Refused,
+    is_integer,
+    is_temp,
+    same,
+    scan,
+    sha256_hex,
+    sign,
+)
 
 MAX_BOOTS = 3
 
@@ -52,19 +64,22 @@ class Store:
     def __init__(self, base, slots=(), record=None, claim_key="", legacy=False):
         self.claim_key = claim_key
         self.legacy = legacy
+        slots = sorted(slots, key=lambda config: config.slot)
+        if slots and not record:
+            # both copies of the record are gone, so nobody knows which of the two was proved: the
+            # newer one must prove itself again, with the older one behind it
+            record = {"good": slots[0].slot, "trial": {"slot": slots[-1].slot, "boots": 0}}
         record = record or {}
         self.failed = record.get("failed")
-        self.floor = record.get("floor", 0)
+        self.top = max([c.slot for c in slots] + [0])
+        self.good = _good(base, slots, record)
+        # the highest revision that was ever proved
+        self.floor = max(record.get("floor", 0), self.good.revision)
         self.trial = None
         self.boots = 0
-        self.top = max([c.slot for c in slots] + [0])
-        self.good = Config(0, 0, "", b"", {}, base)
+        trial = record.get("trial") or {}
         for config in slots:
-            if config.slot == record.get("good"):
-                self.good = config
-        trial = record.get("trial")
-        for config in slots:
-            if trial and config.slot == trial["slot"]:
+            if config.slot == trial.get("slot") != self.good.slot:
                 self.trial = config
                 self.boots = trial["boots"]
 
@@ -92,6 +107,7 @@ class Store:
     def confirm(self):
         """The trial has its proof."""
         self.good, self.trial, self.boots = self.trial, None, 0
+        self.floor = max(self.floor, self.good.revision)
         self.failed = None
 
     def fail(self, state, reason):
@@ -126,7 +142,7 @@ class Store:
 
     def _envelope(self, message, hardware_id):
         revision, sha, text = message.get("revision"), message.get("sha256"), message.get("doc")
-        if isinstance(revision, bool) or not isinstance(revision, int):
+        if not is_integer(revision, 0, MAX_REVISION):
             raise Refused("schema", "revision")
         if not isinstance(sha, str) or not isinstance(text, str):
             raise Refused("schema", "sha256 or doc")
@@ -147,8 +163,13 @@ class Store:
         wrong = document.problem(doc)
         if wrong:
             return "reject", revision, sha, wrong[1], wrong[0]
-        kept = document.overlay(doc, running.values)
-        return "take", Config(0, revision, sha, data, kept, doc)
+        # what is on trial has proved nothing: what is left as it was, is what was good
+        kept = document.overlay(doc, self.good.values)
+        config = Config(0, revision, sha, data, kept, doc)
+        if not config.secret:
+            # its receipt could not be signed, so that it would prove nothing
+            return "reject", revision, sha, "Missing or invalid node_secret", "node_secret"
+        return "take", config
 
     def _check_signature(self, message, doc, hardware_id, revision, sha):
         name, keys = message.get("key"), []
@@ -160,23 +181,46 @@ class Store:
         elif name == "open" and not self.claim_key:
             keys = [doc.get("node_secret")]
         for key in keys:
-            if key and same(message.get("sig"), sign(key, "config", hardware_id, revision, sha)):
+            if not key or not isinstance(key, str):
+                continue
+            if same(message.get("sig"), sign(key, "config", hardware_id, revision, sha)):
                 return
-        raise Refused("signature", "key %s" % name)
+        raise Refused("signature", "not signed by a key that counts")
 
     def _plain(self, doc, payload):
         """A document of A6.2, as the field's gateways publish it."""
-        if self.running.revision and not self.legacy:
+        if self.floor and not self.legacy:
             raise Refused("signature", "a plain document, and this node has proved a signed one")
         wrong = document.problem(doc)
         if wrong:
-            return "reject", 0, "", wrong[1], wrong[0]
-        old = self.running.values
-        if _comparable(doc) == _comparable(old):
+            return "reject", 0, sha256_hex(payload), wrong[1], wrong[0]
+        old = self.good.values
+        config = Config(0, 0, sha256_hex(payload), bytes(payload), document.overlay(doc, old), doc)
+        running = self.running.values
+        if _in_temp(running) and _in_temp(doc):
             return "again", None, self.running
-        kept = document.overlay(doc, old)
-        return "take", Config(0, 0, sha256_hex(payload), payload, kept, doc)
+        if _comparable(config.values) == _comparable(running):
+            return "again", None, self.running
+        return "take", config
+
+
+def _good(base, slots, record):
+    """The slot that the record calls good; where flash lost it, one that did not fail; else the base."""
+    usable = []
+    for config in slots:
+        if config.slot == record.get("good"):
+            return config
+        on_trial = config.slot == (record.get("trial") or {}).get("slot")
+        if not on_trial and [config.revision, config.sha] != (record.get("failed") or [])[:2]:
+            usable.append(config)
+    if usable and record.get("good"):
+        return usable[-1]
+    return Config(0, 0, "", b"", {}, base)
+
+
+def _in_temp(config):
+    return is_temp(config.get("gh_uid") or TEMP_GH, config.get("zone_uid") or TEMP_ZONE)
 
 
 def _comparable(config):
-    return {name: config[name] for name in config if name not in ("wifi", "mqtt", "node_secret")}
+    return {name: config[name] for name in config if name not in ("wifi", "mqtt")}

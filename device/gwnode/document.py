@@ -1,79 +1,101 @@
 """A config document: what is wrong with it, what it leaves as it was, what must not be shown. Pure."""
+# Rules of this file. What problem() lets pass can be used without another look at its types: names
+# become topics, mqtt goes to the link, wifi to the radio. Texts and order are those of A6.2.
+
+from .protocol import is_integer, is_name
 
 _RELAYS = ("RELAY", "VALVE", "FAN", "HEATER")
-_SECRETS = ("node_secret",)
+_SECRETS = ("node_secret", "claim_key", "password", "pass", "psk")
+_SHOWN = ("host", "port", "keepalive", "tls", "use_tls")
+_LOGIN = ("username", "user", "password", "pass", "client_id")
 
 
 def problem(doc):
     """(path, what is wrong) of the first bad value in the order of A6.2, None for a good one."""
-    for name, kind in (("node_id", str), ("version", None), ("type", str), ("channels", list)):
-        value = doc.get(name)
-        if kind is None:
-            bad = isinstance(value, bool) or not isinstance(value, (int, float))
-        else:
-            bad = not isinstance(value, kind)
-        if bad:
-            return name, "Missing or invalid " + name
-    return _mqtt(doc.get("mqtt")) or _places(doc) or _wifi(doc.get("wifi")) or _channels(doc)
+    for name, kinds in (("node_id", str), ("version", (int, float)), ("type", str)):
+        if isinstance(doc.get(name), bool) or not isinstance(doc.get(name), kinds):
+            return _missing(name)
+    if not isinstance(doc.get("channels"), list):
+        return _missing("channels")
+    for check in (_mqtt, _places, _wifi, _channels, _others):
+        found = check(doc)
+        if found:
+            return found
+    return None
 
 
-def _mqtt(mqtt):
+def _missing(path):
+    return path, "Missing or invalid " + path
+
+
+def _mqtt(doc):
+    mqtt = doc.get("mqtt")
     if not isinstance(mqtt, dict):
-        return "mqtt", "Missing or invalid mqtt"
+        return _missing("mqtt")
     if mqtt.get("configured") is True:
         return None
     if not isinstance(mqtt.get("host"), str) or not mqtt["host"]:
-        return "mqtt.host", "Missing or invalid mqtt.host"
-    if not _port(mqtt.get("port")):
-        return "mqtt.port", "Missing or invalid mqtt.port"
-    if "keepalive" in mqtt and not _port(mqtt["keepalive"]):
-        return "mqtt.keepalive", "Missing or invalid mqtt.keepalive"
+        return _missing("mqtt.host")
+    if not is_integer(mqtt.get("port"), 1, 65535):
+        return _missing("mqtt.port")
+    if "keepalive" in mqtt and not is_integer(mqtt["keepalive"], 1, 65535):
+        return _missing("mqtt.keepalive")
+    for name in _LOGIN:
+        if mqtt.get(name) is not None and not isinstance(mqtt[name], str):
+            return _missing("mqtt." + name)
     return None
-
-
-def _port(value):
-    return isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= 65535
 
 
 def _places(doc):
-    for name in ("gh_uid", "zone_uid"):
-        if not isinstance(doc.get(name), str) or not doc[name]:
-            return name, "Missing or invalid " + name
+    for name in ("gh_uid", "zone_uid", "node_id"):
+        if not is_name(doc.get(name)):
+            return _missing(name)
     return None
 
 
-def _wifi(wifi):
+def _wifi(doc):
+    wifi = doc.get("wifi")
     if wifi is None:
         return None
     if not isinstance(wifi, dict):
-        return "wifi", "Missing or invalid wifi"
-    if wifi.get("configured") is not True and not (
-        isinstance(wifi.get("ssid"), str) and wifi["ssid"]
-    ):
-        return "wifi.ssid", "Missing or invalid wifi.ssid"
+        return _missing("wifi")
+    if wifi.get("configured") is True:
+        return None
+    if not isinstance(wifi.get("ssid"), str) or not wifi["ssid"]:
+        return _missing("wifi.ssid")
+    for name in ("pass", "password"):
+        if wifi.get(name) is not None and not isinstance(wifi[name], str):
+            return _missing("wifi." + name)
     return None
 
 
 def _channels(doc):
     for number, channel in enumerate(doc["channels"]):
+        path = "channels[%d]" % number
         if not isinstance(channel, dict):
-            return "channels[%d]" % number, "Missing or invalid channel"
-        if channel.get("actuator_type") in _RELAYS and channel.get("relay_type") not in (
-            "NC",
-            "NO",
-        ):
-            return "channels[%d].relay_type" % number, "Missing or invalid relay_type"
+            return _missing(path)
+        relay = channel.get("actuator_type") in _RELAYS
+        if relay and channel.get("relay_type") not in ("NC", "NO"):
+            return path + ".relay_type", "Missing or invalid relay_type"
+    return None
+
+
+def _others(doc):
+    secret = doc.get("node_secret")
+    if secret is not None and not (isinstance(secret, str) and 0 < len(secret) <= 128):
+        return _missing("node_secret")
+    if doc.get("calibration") is not None and not isinstance(doc["calibration"], dict):
+        return _missing("calibration")
     return None
 
 
 def overlay(doc, old):
     """What the document does not carry, from the config that ran until now (B5)."""
     kept = {}
-    wifi = doc.get("wifi")
-    if (not wifi or wifi.get("configured") is True) and old.get("wifi"):
-        kept["wifi"] = old["wifi"]
-    if doc["mqtt"].get("configured") is True and old.get("mqtt"):
-        kept["mqtt"] = old["mqtt"]
+    for name in ("wifi", "mqtt"):
+        given = doc.get(name)
+        if (not given or given.get("configured") is True) and old.get(name):
+            kept[name] = old[name]
     if not doc.get("node_secret") and old.get("node_secret"):
         kept["node_secret"] = old["node_secret"]
     new, known = doc.get("calibration") or {}, old.get("calibration") or {}
@@ -98,13 +120,18 @@ def effective(doc, kept):
 
 def redacted(config):
     """What may be shown: no secret, no password; that Wi-Fi is there, not which."""
-    shown = {name: config[name] for name in config if name not in _SECRETS}
+    shown = _without_secrets(config)
     if "wifi" in shown:
         shown["wifi"] = {"configured": bool(config["wifi"])}
     mqtt = config.get("mqtt") or {}
-    shown["mqtt"] = {
-        name: mqtt[name] for name in ("host", "port", "keepalive", "tls", "use_tls") if name in mqtt
-    }
-    if not shown["mqtt"]:
-        shown["mqtt"] = {"configured": True}
+    shown["mqtt"] = {name: mqtt[name] for name in _SHOWN if name in mqtt} or {"configured": True}
     return shown
+
+
+def _without_secrets(value):
+    # as deep as the scanner allowed
+    if isinstance(value, dict):
+        return {k: _without_secrets(v) for k, v in value.items() if k not in _SECRETS}
+    if isinstance(value, list):
+        return [_without_secrets(one) for one in value]
+    return value

@@ -1,149 +1,186 @@
 """The loop: events in, actions out. Everything that can wait waits here, and never for long."""
+# Rules of this file. Events stand in a queue and are taken one at a time, so that what the carrying
+# out of an action brings up (a lost link, a message) never runs in the middle of another one.
+# What the window has no room for waits in a short backlog; what is given up is counted.
 
+import gc
 import json
+import sys
 
-from . import board, config, flash, log
-from .link import Link, LinkError
+from . import VERSION, board, config, flash, log, settings
+from .link import BusyError, Link, LinkError
 from .node import Node
 
-_FLUSH_MS = 1500
+_FLUSH_MS = 800
 _WAIT_MS = 50
+_BACKLOG = 24
+_BAD_SETTINGS = 78
 
 
 class Runner:
     """Carries the node's actions out."""
 
     def __init__(self, folder):
-        self.folder = folder
         self.settings = _settings(folder)
         self.slots = flash.Pair(folder, "slot")
         self.records = flash.Pair(folder, "boot")
-        self.ending = False
         self.link = None
+        self.links = {}  # the link of a broker is kept: it remembers the address and the packet ids
+        self.events = []
+        self.backlog = []  # (topic, payload, retain, mark)
+        self.marks = {}  # packet id -> mark
         store = self._store()
-        failed = store.booted()
-        if store.trial or failed:
-            # counted before the document is applied: a config that resets us is left after three
-            self.records.put(store.record())
+        self._count_boot(store)
         seed = int.from_bytes(board.random_bytes(3), "big")
         self.node = Node(self.settings, store, board.boot_id(), board.facts, seed)
 
     def _store(self):
-        found = [config.unpack(number, content) for number, content in self.slots.both()]
-        newest = self.records.newest()
-        record = json.loads(newest[2]) if newest else None
-        settings = self.settings
+        known = self.settings
         base = {
-            "node_id": settings["hardware_id"],
+            "node_id": known["hardware_id"],
             "version": 3,
-            "type": settings.get("node_type", "unknown"),
+            "type": known.get("node_type", "unknown"),
             "gh_uid": "gh-temp",
             "zone_uid": "zn-temp",
             "channels": [],
-            "wifi": settings.get("wifi"),
-            "mqtt": settings.get("mqtt") or {},
+            "wifi": known.get("wifi"),
+            "mqtt": known["mqtt"],
         }
-        slots = [c for c in found if c]
-        return config.Store(
-            base, slots, record, settings.get("claim_key", ""), settings.get("legacy", False)
-        )
+        slots = [config.unpack(number, content) for number, content in self.slots.both()]
+        newest = self.records.newest()
+        record = json.loads(newest[2]) if newest else None
+        claim_key, legacy = known.get("claim_key", ""), known.get("legacy") is True
+        return config.Store(base, [c for c in slots if c], record, claim_key, legacy)
+
+    def _count_boot(self, store):
+        """Before the document is applied: a config that resets us is left after three."""
+        failed = store.booted()
+        if not (store.trial or failed):
+            return
+        try:
+            self.records.put(store.record())
+        except OSError as error:
+            # what cannot be counted must not be tried, or it is tried for ever
+            log.error("the boot record was not written: %s" % error)
+            store.trial = None
 
     def run(self):
         """For ever, or until somebody ends us."""
-        board.on_end(self.end)
-        board.wifi(self.node.config.get("wifi"))
+        board.on_end()
+        log.info("node %s boot=%s version %s" % (self.node.hardware_id, self.node.boot_id, VERSION))
         try:
-            while not self.ending:
+            while True:
                 self.turn()
         except KeyboardInterrupt:
             pass
-        if self.link is not None:
-            self.link.close()
+        self.do_close()
         log.info("stopped")
-
-    def end(self):
-        self.ending = True
 
     def turn(self):
         """One round: what has arrived, then what is due."""
-        if self.link is not None:
-            try:
-                for topic, payload in self.link.poll(_WAIT_MS):
-                    self.step("message", bytes(topic).decode(), bytes(payload))
-            except (LinkError, OSError) as error:
-                self._drop("lost", error)
-        else:
+        if self.link is None:
             board.sleep_ms(_WAIT_MS)
-        self.step("tick")
+        else:
+            self._hear(_WAIT_MS)
+        self.events.append(("tick",))
+        while self.events:
+            self._step(self.events.pop(0))
 
-    def step(self, *event):
-        actions = self.node.step(event, board.now_ms())
-        for action in actions:
-            getattr(self, "do_" + action[0])(*action[1:])
+    def _step(self, event):
+        try:
+            for action in self.node.step(event, board.now_ms()):
+                getattr(self, "do_" + action[0])(*action[1:])
+        except MemoryError:
+            # the message is given up, the node is not
+            gc.collect()
+            log.error("no memory for: %s" % event[0])
+
+    def _hear(self, wait_ms):
+        link = self.link
+        try:
+            for topic, payload in link.poll(wait_ms):
+                self.events.append(("message", bytes(topic).decode(), payload))
+            if link.oversized:
+                topic, size = link.oversized
+                link.oversized = None
+                self.events.append(("oversized", bytes(topic).decode(), size))
+            for pid in [pid for pid in self.marks if link.acked(pid)]:
+                self.events.append(("acked", self.marks.pop(pid)))
+            self._send_backlog()
+        except UnicodeError:
+            log.error("a topic that is not UTF-8")
+        except (LinkError, OSError) as error:
+            self._drop("lost", error)
+
+    def _send_backlog(self):
+        while self.backlog and self.link.can_send:
+            topic, payload, retain, mark = self.backlog[0]
+            pid = self.link.send(topic, payload, retain)
+            self.backlog.pop(0)
+            if mark:
+                self.marks[pid] = mark
 
     def _drop(self, event, error):
-        if self.link is not None:
-            try:
-                self.link.close()
-            except (LinkError, OSError):
-                pass
-            self.link = None
-        self.step(event, str(error) or type(error).__name__)
+        self.do_close()
+        self.events.append((event, str(error) or type(error).__name__))
 
     # -- actions ---------------------------------------------------------------------------------
 
     def do_open(self, mqtt, will_topic, will):
-        client_id = mqtt.get("client_id") or self.settings["hardware_id"]
+        if not board.wifi(self.node.config.get("wifi")):
+            self.events.append(("failed", "no Wi-Fi yet"))
+            return
+        host, port = mqtt.get("host", "127.0.0.1"), mqtt.get("port", 1883)
         try:
-            self.link = Link(
-                client_id,
-                mqtt.get("host", "127.0.0.1"),
-                mqtt.get("port", 1883),
-                mqtt.get("username") or mqtt.get("user"),
-                mqtt.get("password") or mqtt.get("pass"),
-                mqtt.get("keepalive", 60),
-                clock=board.now_ms,
-            )
-            self.link.open(will_topic, will)
+            link = self._link(mqtt, host, port)
+            link.open(will_topic, will)
         except (LinkError, OSError) as error:
             self._drop("failed", error)
             return
-        log.info("connected to %s:%s" % (mqtt.get("host"), mqtt.get("port", 1883)))
-        self.step("connected")
+        self.link = link
+        log.info("connected to %s:%d" % (host, port))
+        self.events.append(("connected",))
+
+    def _link(self, mqtt, host, port):
+        user = mqtt.get("username") or mqtt.get("user")
+        password = mqtt.get("password") or mqtt.get("pass")
+        keepalive = mqtt.get("keepalive", 60)
+        client_id = mqtt.get("client_id") or self.settings["hardware_id"]
+        key = (client_id, host, port, user, password, keepalive)
+        if key not in self.links:
+            self.links.clear()  # one at a time: its buffer is what a small heap misses most
+            gc.collect()
+            self.links[key] = Link(*key, clock=board.now_ms)
+        return self.links[key]
 
     def do_subscribe(self, topics):
+        if self.link is None:
+            return
         try:
             self.link.subscribe_all(topics)
         except (LinkError, OSError) as error:
             self._drop("lost", error)
 
-    def do_publish(self, topic, payload, retain):
-        if self.link is None:
+    def do_publish(self, topic, payload, retain, mark):
+        if self.link is None or len(self.backlog) >= _BACKLOG:
             self.node.lost_messages += 1
             return
+        self.backlog.append((topic, payload, retain, mark))
         try:
-            until = board.now_ms() + _FLUSH_MS
-            while not self.link.can_send and board.now_ms() < until:
-                self._poll_quietly()
-            self.link.send(topic, payload, retain)
+            self._send_backlog()
+        except BusyError:
+            return  # it stays where it is
         except (LinkError, OSError) as error:
-            self.node.lost_messages += 1
             self._drop("lost", error)
-
-    def _poll_quietly(self):
-        """Messages that come while we wait for room go the ordinary way, a little later."""
-        for topic, payload in self.link.poll(10):
-            self.step("message", bytes(topic).decode(), bytes(payload))
 
     def do_save(self, number, content, record):
         try:
             self.records.put(record)
-            good = json.loads(record)["good"]
-            self.slots.put(content, number, keep=good)
+            self.slots.put(content, number, keep=json.loads(record)["good"])
         except OSError as error:
-            self.step("unsaved", str(error))
+            self.events.append(("unsaved", str(error)))
             return
-        self.step("saved")
+        self.events.append(("saved",))
 
     def do_record(self, record):
         try:
@@ -152,24 +189,23 @@ class Runner:
             log.error("the boot record was not written: %s" % error)
 
     def do_flush(self):
-        """Give what was said a moment to be acknowledged."""
+        """Give what was said a moment to be acknowledged; what comes meanwhile waits its turn."""
         until = board.now_ms() + _FLUSH_MS
-        try:
-            while self.link is not None and self.link.in_flight and board.now_ms() < until:
-                self._poll_quietly()
-        except (LinkError, OSError):
-            self.link = None
+        while self.link is not None and board.now_ms() < until:
+            if not self.backlog and not self.link.in_flight:
+                return
+            self._hear(10)
 
     def do_close(self):
-        if self.link is not None:
+        link, self.link = self.link, None
+        self.node.lost_messages += len(self.backlog)
+        self.backlog = []
+        self.marks = {}
+        if link is not None:
             try:
-                self.link.close()
+                link.close()
             except (LinkError, OSError):
                 pass
-            self.link = None
-
-    def do_wifi(self, wanted):
-        board.wifi(wanted)
 
     def do_clock(self, unix_ts):
         board.set_clock(unix_ts)
@@ -185,15 +221,27 @@ class Runner:
 
 def _settings(folder):
     """node.json; what the board knows of itself is filled in."""
-    with open(folder + "/node.json") as file:
-        settings = json.load(file)
-    if not settings.get("hardware_id"):
-        settings["hardware_id"] = board.hardware_id()
+    known = settings.load(folder + "/node.json")
+    if not known.get("hardware_id"):
+        known["hardware_id"] = board.hardware_id()
+    if not known["hardware_id"]:
+        raise settings.SettingsError(["hardware_id: this machine has no address to make one from"])
     for name, value in board.description().items():
-        settings.setdefault(name, value)
-    return settings
+        known.setdefault(name, value)
+    return known
 
 
 def main(folder="/"):
     """Run the node whose node.json and configs lie in this folder."""
-    Runner(folder.rstrip("/") or "").run()
+    try:
+        Runner(folder.rstrip("/") or "").run()
+    except settings.SettingsError as error:
+        log.error("node.json cannot be used")
+        log.info("why:   %s" % "; ".join(error.why))
+        log.info("next:  correct node.json; device/README.md shows one")
+        sys.exit(_BAD_SETTINGS)
+    except Exception as error:  # noqa: BLE001 - a board that nobody sees must start again
+        board.print_error(error)
+        log.error("restart after an error")
+        board.sleep_ms(1000)
+        board.restart()

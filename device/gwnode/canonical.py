@@ -1,0 +1,116 @@
+"""The canonical form of a command (A7), piece by piece. Pure; no clock, no I/O."""
+# Rules of this file. It works on text that the scanner has passed, never on parsed numbers: a board's
+# floats have 32 bits. Nothing is built up: the pieces go where the caller wants them, into a hash.
+
+from .number import canonical_number
+from .text import string
+
+_OPEN, _CLOSE, _LIST, _END, _QUOTE, _BACK, _COMMA = 0x7B, 0x7D, 0x5B, 0x5D, 0x22, 0x5C, 0x2C
+_BLANKS = b" \t\r\n"
+_SHORT = {_QUOTE: b'\\"', _BACK: b"\\\\", 8: b"\\b", 12: b"\\f", 10: b"\\n", 13: b"\\r", 9: b"\\t"}
+
+
+def canonical(text):
+    """The canonical form of a command that was scanned, without its top-level "sig"."""
+    parts = []
+    canonical_to(text, parts.append)
+    return b"".join(parts).decode()
+
+
+def canonical_to(text, sink):
+    """The same piece by piece, so that a small heap never holds it as a whole."""
+    data = text.encode() if isinstance(text, str) else text
+    _emit(data, _skip(data, 0), sink, True)
+
+
+def _emit(data, i, sink, top=False):
+    # returns where the value ends; as deep as the scanner allowed, and no deeper
+    c = data[i]
+    if c == _OPEN:
+        return _emit_object(data, i, sink, top)
+    if c == _LIST:
+        sink(b"[")
+        i = _skip(data, i + 1)
+        while data[i] != _END:
+            i = _skip(data, _emit(data, i, sink))
+            if data[i] == _COMMA:
+                sink(b",")
+                i = _skip(data, i + 1)
+        sink(b"]")
+        return i + 1
+    if c == _QUOTE:
+        value, i = string(data, i)
+        sink(_quoted(value))
+        return i
+    end = _token_end(data, i)
+    token = data[i:end]
+    sink(token if c in b"tfn" else canonical_number(token.decode()).encode())
+    return end
+
+
+def _emit_object(data, i, sink, top):
+    pairs = []  # (key, where its value begins), to be sorted before anything is emitted
+    i = _skip(data, i + 1)
+    while data[i] != _CLOSE:
+        key, i = string(data, i)
+        start = _skip(data, _skip(data, i) + 1)
+        if not (top and key == b"sig"):
+            pairs.append((key, start))
+        i = _skip(data, _pass(data, start))
+        if data[i] == _COMMA:
+            i = _skip(data, i + 1)
+    pairs.sort()
+    before = b"{"
+    for key, start in pairs:
+        sink(before + _quoted(key) + b":")
+        _emit(data, start, sink)
+        before = b","
+    sink(b"}" if pairs else b"{}")
+    return i + 1
+
+
+def _pass(data, i):
+    # where a scanned value ends, without a look at what is in it
+    depth = 0
+    while True:
+        c = data[i]
+        if c == _QUOTE:
+            i = string(data, i)[1]
+        elif c in (_OPEN, _LIST):
+            depth += 1
+            i += 1
+        elif c in (_CLOSE, _END):
+            depth -= 1
+            i += 1
+        else:
+            i = _token_end(data, i)
+        if depth == 0:
+            return i
+        while data[i] in b" \t\r\n,:":
+            i += 1
+
+
+def _token_end(data, i):
+    while i < len(data) and data[i] not in b",:]} \t\r\n":
+        i += 1
+    return i
+
+
+def _skip(data, i):
+    while i < len(data) and data[i] in _BLANKS:
+        i += 1
+    return i
+
+
+def _quoted(value):
+    if value and min(value) >= 32 and value.find(b'"') < 0 and value.find(b"\\") < 0:
+        return b'"' + value + b'"'
+    parts = bytearray(b'"')
+    for c in value:
+        if c in _SHORT:
+            parts += _SHORT[c]
+        elif c < 32:
+            parts += b"\\u%04x" % c
+        else:
+            parts.append(c)
+    return bytes(parts) + b'"'
