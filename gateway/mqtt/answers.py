@@ -22,7 +22,7 @@ class Answers:
     def __init__(self, login: Login) -> None:
         self._login = login
         self._loop = asyncio.get_running_loop()
-        self._published: dict[int, asyncio.Future[None]] = {}
+        self._published: dict[int, tuple[str, asyncio.Future[None]]] = {}
         self._subscribed: dict[int, asyncio.Future[list[str]]] = {}
         self.connected: asyncio.Future[bool] = self._loop.create_future()
         """True where the broker kept our session."""
@@ -40,10 +40,14 @@ class Answers:
         else:
             self.connected.set_result(kept)
 
-    def on_puback(self, mid: int) -> None:
-        """The broker has what we published."""
-        future = self._published.pop(mid, None)
-        if future is not None and not future.done():
+    def on_puback(self, mid: int, refusal: str) -> None:
+        """The broker has what we published, or refuses it."""
+        topic, future = self._published.pop(mid, ("", None))
+        if future is None or future.done():
+            return
+        if refusal:
+            self._fail(future, errors.refused_publish(topic, refusal))
+        else:
             future.set_result(None)
 
     def on_suback(self, mid: int, refusals: list[str]) -> None:
@@ -54,9 +58,10 @@ class Answers:
 
     # -- who waits ---------------------------------------------------------------------------
 
-    def published(self, mid: int) -> asyncio.Future[None]:
+    def published(self, mid: int, topic: str) -> asyncio.Future[None]:
         """Done with the PUBACK."""
-        future = self._published[mid] = self._loop.create_future()
+        future: asyncio.Future[None] = self._loop.create_future()
+        self._published[mid] = topic, future
         return future
 
     async def subscribed(self, mid: int) -> list[str]:
@@ -76,7 +81,8 @@ class Answers:
     def fail(self, error: BrokerError) -> None:
         """The connection has ended: there will be no more answers."""
         waiting: list[asyncio.Future[Any]] = [self.connected]
-        waiting += [*self._published.values(), *self._subscribed.values()]
+        waiting += [future for _, future in self._published.values()]
+        waiting += self._subscribed.values()
         for future in waiting:
             self._fail(future, error)
 

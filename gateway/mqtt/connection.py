@@ -10,15 +10,19 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import ssl
+import threading
 import time
 from collections.abc import Callable, Iterable
 
 from gateway.errors import BrokerError
 from gateway.mqtt import errors, tls
 from gateway.mqtt.answers import Answers
-from gateway.mqtt.client import CONNECT_TIMEOUT, Arrived, Login, Token, make
+from gateway.mqtt.client import CONNECT_TIMEOUT, Login, make
+from gateway.mqtt.reader import Arrived
 
+log = logging.getLogger(__name__)
 _BURST = 2000
 _GOODBYE = 1.0
 
@@ -29,19 +33,16 @@ class Connection:
     def __init__(
         self,
         login: Login,
-        number: int,
         *,
         on_arrived: Callable[[list[Arrived]], None],
         on_lost: Callable[[BrokerError], None],
         on_bytes: Callable[[float], None],
     ) -> None:
         self._login = login
-        self._number = number
         self._on_arrived = on_arrived
         self._on_lost = on_lost
         self._on_bytes = on_bytes
         self._loop = asyncio.get_running_loop()
-        self._batch: list[Arrived] = []
         self._answers = Answers(login)
         # the number, not the socket: paho closes the socket before it tells, and a reader that is
         # not removed would hide the next connection that gets the same number
@@ -57,12 +58,13 @@ class Connection:
     async def open(self) -> bool:
         """Connect; True where the broker kept our session. Raises BrokerError, AuthError."""
         try:
-            self._fd = await asyncio.to_thread(self._client.dial)
+            self._fd = await in_thread(self._client.dial)
         except ssl.SSLError as error:
             self._end(errors.not_connected())
             raise tls.explain(error, self._login.host) from error
         except (OSError, ValueError) as error:
-            raise self._unreachable(getattr(error, "strerror", None) or str(error)) from error
+            reason = getattr(error, "strerror", None) or str(error)
+            raise self._unreachable(reason, error) from error
         self._loop.add_reader(self._fd, self._read)
         self._write()
         try:
@@ -110,12 +112,15 @@ class Connection:
         """Publish; the future is done when the broker has it, or fails where the connection ends."""
         if self._ended:
             raise errors.not_connected()
-        mid, trouble = self._client.send(topic, payload, qos, retain)
+        try:
+            mid, trouble = self._client.send(topic, payload, qos, retain)
+        except ValueError as error:  # a topic or a size that MQTT does not know
+            raise BrokerError(f"not published to {topic[:200]!r}", why=str(error)) from error
         if trouble:
             raise BrokerError(f"not published: {trouble}")
-        future = self._answers.published(mid)
+        future = self._answers.published(mid, topic)
         if not qos:
-            self._answers.on_puback(mid)  # there will be none
+            self._answers.on_puback(mid, "")  # there will be none
         return future
 
     def ack(self, mids: list[int]) -> None:
@@ -126,8 +131,7 @@ class Connection:
     def ping(self) -> None:
         """Ask for a sign of life."""
         if not self._ended:
-            self._client.ping()
-            self._client.loop_misc()
+            self._client.ping()  # and no look of paho's at its keepalive: the session has its own
 
     def pause(self, paused: bool) -> None:
         """Stop or go on reading."""
@@ -147,11 +151,6 @@ class Connection:
         self.heard_at = time.monotonic()
         self._on_bytes(self.heard_at)
 
-    def on_message(self, topic: str, payload: bytes, qos: int, retain: bool, mid: int) -> None:
-        """One more for the list."""
-        token = Token(self._number, mid) if qos else None
-        self._batch.append(Arrived(topic, payload, qos, retain, token))
-
     def on_disconnect(self, reason: str) -> None:
         """The broker says goodbye: paho has closed the socket, and nothing will tell us of it."""
         mine = reason == "Session taken over"
@@ -166,24 +165,19 @@ class Connection:
     # -- within ------------------------------------------------------------------------------
 
     def _read(self) -> None:
-        """Everything that is there, up to a burst; one list for it."""
-        for _ in range(_BURST):
-            if self._ended or self._paused:
-                break
-            if trouble := self._client.read_packet():
-                self._deliver()
-                self.drop(self._gone(trouble))
-                return
-            if not self._client.has_more:
-                break
-        else:
-            self._loop.call_soon(self._read)  # others come first, then the rest of the buffer
-        self._deliver()
-
-    def _deliver(self) -> None:
-        if self._batch:
-            batch, self._batch = self._batch, []
-            self._on_arrived(batch)
+        """What is there, up to a burst, as one list; then others have their turn."""
+        if self._ended or self._paused:
+            return
+        batch, more, trouble = self._client.read(_BURST)
+        if batch:
+            try:
+                self._on_arrived(batch)
+            except Exception:  # unacknowledged: the broker sends them again
+                log.exception("%d messages were not taken", len(batch))
+        if trouble:
+            self.drop(self._gone(trouble))
+        elif more:
+            self._loop.call_soon(self._read)
 
     def _write(self) -> None:
         if self._ended or self._fd < 0:
@@ -211,7 +205,33 @@ class Connection:
     def _gone(self, reason: str) -> BrokerError:
         return errors.lost(self._login.where, reason)
 
-    def _unreachable(self, reason: str) -> BrokerError:
-        error = errors.unreachable(self._login.where, reason)
+    def _unreachable(self, reason: str, cause: Exception | None = None) -> BrokerError:
+        error = errors.unreachable(self._login.where, reason, cause)
         self._end(error)
         return error
+
+
+def in_thread(function: Callable[[], int]) -> asyncio.Future[int]:
+    """Run it in a thread of its own that keeps nobody: name servers can take half a minute."""
+    loop = asyncio.get_running_loop()
+    future: asyncio.Future[int] = loop.create_future()
+
+    def finish(result: int, error: Exception | None) -> None:
+        if future.done():
+            return
+        if error is None:
+            future.set_result(result)
+        else:
+            future.set_exception(error)
+
+    def run() -> None:
+        result, found = -1, None
+        try:
+            result = function()
+        except Exception as error:  # noqa: BLE001 - whoever waits gets it
+            found = error
+        with contextlib.suppress(RuntimeError):  # the loop may be closed by now
+            loop.call_soon_threadsafe(finish, result, found)
+
+    threading.Thread(target=run, name="gateway-dial", daemon=True).start()
+    return future

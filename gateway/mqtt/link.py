@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from gateway.errors import BrokerError
@@ -88,20 +88,19 @@ class Link:
                 options.username,
                 options.password,
                 options.version,
-                max(5, int(options.keepalive)),
+                max(10, int(options.keepalive)),
                 context,
             )
+            barrier = Barrier(options.root, login.client_id, per_filter=options.barrier_per_filter)
+            heard = self._heard if name == "bulk" else lambda _at: None
             session = self._sessions[name] = Session(
                 name,
                 login,
                 options.filters.get(name, []),
-                on_messages=self._on_messages,
-                on_change=self._changed,
-                on_heard=self._heard if name == "bulk" else lambda _at: None,
+                barrier,
+                Ears(self._on_messages, self._changed, heard),
             )
             session.stale = list(options.stale_filters.get(name, []))
-            session.barriers = self._barriers(name, login.client_id)
-            session.is_barrier = self._is_barrier
         for session in self._sessions.values():
             session.start()
 
@@ -122,11 +121,17 @@ class Link:
         """The observed clock, seconds."""
         return self._clock.read()
 
-    def ack(self, tokens: list[tuple[str, Token | None]]) -> None:
-        """Acknowledge a list: one write for each session."""
-        by_session: dict[str, list[Token | None]] = {}
-        for name, token in tokens:
-            by_session.setdefault(name, []).append(token)
+    @property
+    def state(self) -> dict[str, SessionState]:
+        """Each session by its name."""
+        return {name: session.state for name, session in self._sessions.items()}
+
+    def ack(self, tokens: Iterable[Token | None]) -> None:
+        """Acknowledge a list: one write for each session; None has nothing to acknowledge."""
+        by_session: dict[str, list[Token]] = {}
+        for token in tokens:
+            if token is not None:
+                by_session.setdefault(token.session, []).append(token)
         for name, found in by_session.items():
             self._sessions[name].ack(found)
 
@@ -169,7 +174,6 @@ class Link:
             self._ready.set()
         else:
             self._ready.clear()
-        errors = [s.error for s in self._sessions.values() if s.error is not None]
+        found = [s.error for s in self._sessions.values() if s.error is not None]
         count = sum(s.reconnects for s in self._sessions.values())
-        self._on_state(LinkState(connected, errors[-1] if errors else None, count))
-
+        self._on_state(LinkState(connected, found[-1] if found else None, count))

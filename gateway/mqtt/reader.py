@@ -64,9 +64,7 @@ def _message(data: bytes, first: int, start: int, stop: int, properties: bool) -
         topic = name.decode()
     except UnicodeDecodeError:
         topic = repr(name)  # the bytes, so that the refusal can be read
-    return Arrived(
-        topic, data[body:stop], first >> 1 & 3, bool(first & 1), bool(first & 8), mid
-    )
+    return Arrived(topic, data[body:stop], first >> 1 & 3, bool(first & 1), bool(first & 8), mid)
 
 
 def _varint(data: bytes, at: int, end: int) -> tuple[int, int]:

@@ -91,6 +91,7 @@ class Session:
         self._number = 0
         self._since = time.time()
         self._kept = False
+        self._came_up = False
         self._short_lives = 0
         self._lost: asyncio.Event = asyncio.Event()
         self._reading: asyncio.Event = asyncio.Event()
@@ -114,7 +115,7 @@ class Session:
             await connection.close()
 
     def pause(self, paused: bool) -> None:
-        """Stop or go on reading; a connection that is lost meanwhile is taken up after the pause."""
+        """Stop or go on reading; a connection that is made meanwhile stands, and is not read either."""
         if paused:
             self._reading.clear()
         else:
@@ -168,7 +169,6 @@ class Session:
     async def _run(self) -> None:
         pause = FIRST_PAUSE
         while True:
-            await self._reading.wait()
             self._lost.clear()
             began = time.monotonic()
             try:
@@ -201,7 +201,8 @@ class Session:
         if self._lost.is_set():  # between the answer and this line
             raise self.error or errors.not_connected()
         self.stale = []
-        self.reconnects += self._number > 1
+        self.reconnects += self._came_up
+        self._came_up = True
         self.error = None
         self._turn(True)
         self._raise_barrier(connection)

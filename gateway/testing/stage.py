@@ -94,8 +94,9 @@ class Scribe:
 
     async def passed_barriers(self) -> None:
         """Wait until both sessions know that what comes is life."""
-        sessions = self.link._sessions.values()
-        await eventually(lambda: not any(s._pending for s in sessions), "the barriers")
+        await eventually(
+            lambda: not any(s.in_backlog for s in self.link.state.values()), "the barriers"
+        )
 
     async def trouble(self) -> BrokerError:
         """Wait for a state with an error, and return the latest error."""
