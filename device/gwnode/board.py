@@ -33,7 +33,7 @@ def now_ms():
     if _TICKS is None:
         return int(time.monotonic() * 1000)
     ticks = _TICKS()
-    _count += time.ticks_diff(ticks, _last)
+    _count += time.ticks_diff(ticks, _last)  # pyright: ignore[reportAttributeAccessIssue] - MicroPython's own
     _last = ticks
     return _count
 
@@ -64,7 +64,7 @@ def facts():
     free = 0
     if IS_MICROPYTHON:
         gc.collect()
-        free = gc.mem_free()
+        free = gc.mem_free()  # pyright: ignore[reportAttributeAccessIssue] - MicroPython's own
         _least_heap[0] = min(_least_heap[0], free)
     found = {"uptime": now_ms() // 1000, "free_heap": free, "rssi": rssi()}
     found["min_free_heap"] = _least_heap[0] if IS_MICROPYTHON else 0
@@ -159,7 +159,7 @@ def on_end():
 def print_error(error):
     """The traceback, wherever this interpreter keeps the function for it."""
     if hasattr(sys, "print_exception"):
-        sys.print_exception(error)
+        sys.print_exception(error)  # pyright: ignore[reportAttributeAccessIssue] - MicroPython's own
     else:
         import traceback
 
@@ -168,6 +168,6 @@ def print_error(error):
 
 def sleep_ms(count):
     if _TICKS is not None:
-        time.sleep_ms(count)
+        time.sleep_ms(count)  # pyright: ignore[reportAttributeAccessIssue] - MicroPython's own
     else:
         time.sleep(count / 1000)

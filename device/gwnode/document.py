@@ -6,6 +6,7 @@ from .protocol import is_integer, is_name
 
 _RELAYS = ("RELAY", "VALVE", "FAN", "HEATER")
 _SECRETS = ("node_secret", "claim_key", "password", "pass", "psk")
+TLS = ("tls", "use_tls")
 _SHOWN = ("host", "port", "keepalive", "tls", "use_tls")
 _LOGIN = ("username", "user", "password", "pass", "client_id")
 
@@ -43,6 +44,10 @@ def _mqtt(doc):
     for name in _LOGIN:
         if mqtt.get(name) is not None and not isinstance(mqtt[name], str):
             return _missing("mqtt." + name)
+    for name in TLS:
+        if mqtt.get(name):
+            # to go on in clear would be worse than to stay where we are
+            return "mqtt." + name, "This firmware speaks no TLS"
     return None
 
 
@@ -120,7 +125,7 @@ def effective(doc, kept):
 
 def redacted(config):
     """What may be shown: no secret, no password; that Wi-Fi is there, not which."""
-    shown = _without_secrets(config)
+    shown = {k: _without_secrets(v) for k, v in config.items() if k not in _SECRETS}
     if "wifi" in shown:
         shown["wifi"] = {"configured": bool(config["wifi"])}
     mqtt = config.get("mqtt") or {}

@@ -178,7 +178,7 @@ class Node:
         if kind == "config" and self.connected:
             say.error(self, out, now, "config", "too_big", "%d bytes" % size)
 
-    def on_acked(self, out, now, mark):  # noqa: ARG002 - all events have this shape
+    def on_acked(self, out, now, mark):
         on_trial = self.store.trial
         if mark == "plain" and on_trial and not on_trial.revision and self.wanted is None:
             trial.confirm(self, out)
@@ -186,7 +186,7 @@ class Node:
     def on_saved(self, out, now):
         trial.saved(self, out, now)
 
-    def on_unsaved(self, out, now, why):  # noqa: ARG002 - all events have this shape
+    def on_unsaved(self, out, now, why):
         trial.unsaved(self, out, why)
 
     def switch(self, out, now):

@@ -7,7 +7,7 @@
 def canonical_number(token):
     """The canonical text of a JSON number."""
     if "." not in token and "e" not in token and "E" not in token:
-        return token if token != "-0" else "0"  # noqa: S105 - a number, not a password
+        return token if token != "-0" else "0"
     sign = "-" if token[0] == "-" else ""
     digits, exponent = _parse(token.lstrip("-"))
     if digits == 0:

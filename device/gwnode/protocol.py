@@ -91,6 +91,6 @@ def same(one, other):
     if len(one) != len(other):
         return False
     wrong = 0
-    for a, b in zip(one, other):  # noqa: B905 - MicroPython's zip knows no strict
+    for a, b in zip(one, other):
         wrong |= a ^ b
     return wrong == 0

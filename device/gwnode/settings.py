@@ -4,6 +4,7 @@
 
 import json
 
+from .document import TLS
 from .protocol import is_integer, is_name
 
 _TEXTS = ("node_type", "root", "claim_key", "hardware_revision")
@@ -67,6 +68,9 @@ def _check_mqtt(mqtt, wrong):
     for key in _LOGIN:
         if mqtt.get(key) is not None and not isinstance(mqtt[key], str):
             wrong.append("mqtt.%s: a text" % key)
+    for key in TLS:
+        if mqtt.get(key):
+            wrong.append("mqtt.%s: this firmware speaks no TLS" % key)
 
 
 def _check_wifi(wifi, wrong):

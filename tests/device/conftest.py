@@ -251,3 +251,16 @@ def proxy(broker: Mosquitto) -> Iterator[Proxy]:
     between = Proxy(broker.port)
     yield between
     between.close()
+
+
+@pytest.fixture(params=["micropython", "cpython"])
+def command(
+    request: pytest.FixtureRequest, umqtt: Path, tmp_path: Path
+) -> tuple[list[str], dict[str, str]]:
+    """The words and the environment that start a file of the device: once in each interpreter."""
+    environment = {"UMQTT_DIR": str(umqtt), "PATH": os.environ["PATH"], "HOME": str(tmp_path)}
+    if request.param == "cpython":
+        return [sys.executable, "-u"], environment
+    environment["MICROPYPATH"] = f"{ROOT / 'device'}:{umqtt}:.frozen"
+    # a board has about as much as this for a node
+    return [request.getfixturevalue("micropython"), "-X", "heapsize=192k"], environment
