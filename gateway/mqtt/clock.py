@@ -48,7 +48,7 @@ class Silence:
 
     def look(self, now: float, heard_at: float) -> float:
         """Seconds of silence up to now."""
-        if heard_at > self._looked_at:
+        if heard_at >= self._looked_at:
             self._length = 0.0
         since = max(heard_at, self._looked_at)
         self._length += min(max(now - since, 0.0), self._step)

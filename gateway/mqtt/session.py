@@ -269,19 +269,26 @@ class Session:
         self._ears.on_change()
 
     def _arrived(self, batch: list[Arrived]) -> None:
-        name, number, barrier = self.name, self._number, self._barrier
-        messages: list[Received] = []
-        swallowed: list[Token] = []
-        for arrived in batch:
-            token = Token(name, number, arrived.mid) if arrived.mid else None
-            if barrier.swallow(arrived.topic, arrived.payload):
-                swallowed += [token] if token else []
-                continue
-            # what is sent again was sent before: NATS does so on a live connection
-            messages.append(Received(name, arrived, barrier.up or arrived.dup, token))
+        messages, swallowed = sort(batch, self.name, self._number, self._barrier)
         self.ack(swallowed)
         if messages:
             self._ears.on_messages(messages)
+
+
+def sort(
+    batch: list[Arrived], name: str, number: int, barrier: Barrier
+) -> tuple[list[Received], list[Token]]:
+    """Messages for the intake, and the tokens of barriers, which nobody else sees."""
+    messages: list[Received] = []
+    swallowed: list[Token] = []
+    for arrived in batch:
+        token = Token(name, number, arrived.mid) if arrived.mid else None
+        if barrier.swallow(arrived.topic, arrived.payload):
+            swallowed += [token] if token else []
+            continue
+        # what is sent again was sent before: NATS does so on a live connection
+        messages.append(Received(name, arrived, barrier.up or arrived.dup, token))
+    return messages, swallowed
 
 
 def next_pause(pause: float, error: BrokerError | None, lived: float) -> float:

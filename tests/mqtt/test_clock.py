@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.mqtt.clock import ObservedClock
+from gateway.mqtt.clock import ObservedClock, Silence
 
 WALL = 1_000_000.0
 
@@ -69,3 +69,29 @@ def test_it_never_goes_back_nor_faster_than_time(steps: list[float | None]) -> N
         assert before <= clock.read() <= before + 10.0
     positive = sum(step for step in steps if step is not None and step > 0)
     assert clock.read() - WALL <= positive + 1e-3 or positive == pytest.approx(clock.read() - WALL)
+
+
+def test_silence_grows_until_something_is_heard() -> None:
+    """It is the time since the last bytes, and starts anew with them."""
+    silence = Silence(0.0, step=6.0)
+    assert silence.look(5.0, heard_at=0.0) == 5.0
+    assert silence.look(10.0, heard_at=0.0) == 10.0
+    assert silence.look(15.0, heard_at=14.0) == 1.0
+    assert silence.look(20.0, heard_at=14.0) == 6.0
+
+
+def test_time_in_which_we_did_not_run_is_no_silence() -> None:
+    """An hour in which this process was stopped counts as one step."""
+    silence = Silence(0.0, step=6.0)
+    assert silence.look(3600.0, heard_at=0.0) == 6.0
+    assert silence.look(3605.0, heard_at=0.0) == 11.0
+
+
+@given(st.lists(st.tuples(st.floats(0, 100), st.booleans()), max_size=30))
+def test_silence_is_never_longer_than_it_was(looks: list[tuple[float, bool]]) -> None:
+    """It is never more than the real time since the last bytes."""
+    silence, now, heard = Silence(0.0, step=6.0), 0.0, 0.0
+    for passed, hears in looks:
+        now += passed
+        heard = now if hears else heard
+        assert 0.0 <= silence.look(now, heard) <= now - heard + 1e-6
