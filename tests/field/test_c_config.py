@@ -1,8 +1,9 @@
-"""C: config and binding (field failures C1, C3, C5, C6, C8); C7 and C9 are the node's, in tests/device."""
+"""C: config and binding (field failures C1, C3, C5 to C9)."""
 
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -127,3 +128,30 @@ def test_c8_the_secret_is_always_in_a_push_and_never_shown(
     for word in (secret, "broker-word", "wifi-word"):
         assert word not in shown
         assert word not in gateway.output
+
+
+def _node_after(running: dict[str, object], pushed: dict[str, object]) -> dict[str, object]:
+    """What a node runs after this push, by the device's own rules."""
+    sys.path.insert(0, str(Path(__file__).parents[2] / "device"))
+    from gwnode import document
+
+    return dict(document.effective(pushed, document.overlay(pushed, running)))
+
+
+def test_c7_placeholders_never_overwrite_credentials() -> None:
+    """C7: `{"configured": true}` and absent sections are accepted, and keep what the node has."""
+    wifi, mqtt = {"ssid": "garden", "pass": "w"}, {"host": "pi.local", "port": 1883}
+    running: dict[str, object] = {"wifi": wifi, "mqtt": mqtt, "node_secret": "s"}
+    for section in ({"wifi": {"configured": True}}, {}):
+        pushed = {"channels": [], "mqtt": {"configured": True}, **section}
+        after = _node_after(running, pushed)
+        assert (after["wifi"], after["mqtt"], after["node_secret"]) == (wifi, mqtt, "s")
+
+
+def test_c9_calibration_survives_a_push_without_it() -> None:
+    """C9: a push that carries no calibration, or half of it, wipes nothing."""
+    running: dict[str, object] = {"calibration": {"ph": {"a": 1}, "ec": {"b": 2}}, "mqtt": {}}
+    pushed = {"channels": [], "mqtt": {"configured": True}}
+    assert _node_after(running, pushed)["calibration"] == running["calibration"]
+    half = {**pushed, "calibration": {"ph": {"a": 9}}}
+    assert _node_after(running, half)["calibration"] == {"ph": {"a": 9}, "ec": {"b": 2}}
