@@ -21,7 +21,7 @@ from gateway.broker.embedded import EmbeddedBroker
 from gateway.errors import BrokerError
 from gateway.mqtt import session
 from gateway.mqtt.link import Link, LinkOptions, LinkState
-from gateway.mqtt.session import Received
+from gateway.mqtt.received import Received
 from gateway.testing.broker import Mosquitto, free_port
 from gateway.testing.process import Peer
 from gateway.testing.proxy import Proxy
