@@ -81,6 +81,7 @@ class Client(paho.Client):
     batch: list[Arrived]
     hung_up = False
     heard: Callable[[], None] = staticmethod(lambda: None)
+    refused: Callable[[str], None] = staticmethod(lambda _reason: None)
 
     def _sock_recv(self, bufsize: int) -> bytes:
         if self.at >= len(self.buffered):
@@ -96,6 +97,13 @@ class Client(paho.Client):
         """The handshake within the time-out of the connect; paho would wait for a whole keepalive."""
         assert self._ssl_context is not None
         return self._ssl_context.wrap_socket(tcp_sock, server_hostname=self._host)
+
+    def _handle_connack(self) -> Any:
+        """Tell of a refused protocol version; paho would say nothing and come with an older one."""
+        if self._protocol == paho.MQTTv311 and self._in_packet["packet"][1:2] == b"\x01":
+            self.refused("Unsupported protocol version")
+            return paho.MQTT_ERR_PROTOCOL
+        return super()._handle_connack()
 
     @property
     def has_more(self) -> bool:
@@ -252,6 +260,7 @@ def _wire(client: Client, listener: Listener, answers: Waiting) -> None:
             listener.on_disconnect(str(reason))
 
     client.heard = listener.on_heard
+    client.refused = lambda reason: answers.on_connack(False, reason)
     client.on_connect = on_connect
     client.on_disconnect = on_disconnect
     client.on_message = on_message

@@ -59,7 +59,7 @@ class Connection:
         """Connect; True where the broker kept our session. Raises BrokerError, AuthError."""
         try:
             self._fd = await in_thread(self._client.dial)
-        except ssl.SSLError as error:
+        except (ssl.SSLError, ConnectionResetError) as error:  # nobody resets a mere connect
             self._end(errors.not_connected())
             raise tls.explain(error, self._login.host) from error
         except (OSError, ValueError) as error:
@@ -203,7 +203,8 @@ class Connection:
         self._answers.fail(error)
 
     def _gone(self, reason: str) -> BrokerError:
-        return errors.lost(self._login.where, reason)
+        before = not self._answers.connected.done()
+        return (errors.hung_up if before else errors.lost)(self._login.where, reason)
 
     def _unreachable(self, reason: str, cause: Exception | None = None) -> BrokerError:
         error = errors.unreachable(self._login.where, reason, cause)

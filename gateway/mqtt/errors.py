@@ -57,6 +57,16 @@ def lost(where: str, reason: str) -> BrokerError:
     return BrokerError(f"the connection to the broker at {where} is lost", why=reason, hint=_AGAIN)
 
 
+def hung_up(where: str, reason: str) -> BrokerError:
+    """The connection ended before the broker had answered CONNECT."""
+    return BrokerError(
+        f"the broker at {where} hangs up on us",
+        why=f"{reason.rstrip('.')}, before it answered",
+        hint="that port may want TLS ([mqtt] tls = true), a client certificate ([mqtt] tls_cert), "
+        "or speak something else than MQTT",
+    )
+
+
 def silent(where: str, seconds: float) -> BrokerError:
     """The connection stands, and nobody answers on it."""
     return lost(where, f"nothing was heard of it for {seconds:g} s")

@@ -16,7 +16,8 @@ from gateway.mqtt import errors, tls
 from gateway.mqtt.barrier import Barrier
 from gateway.mqtt.client import Login
 from gateway.mqtt.clock import ObservedClock
-from gateway.mqtt.session import Ears, Received, Session, SessionState, Token
+from gateway.mqtt.received import Received, Token
+from gateway.mqtt.session import Ears, Session, SessionState
 
 SESSIONS = ("control", "bulk")
 

@@ -22,6 +22,7 @@ from gateway.mqtt.client import Login
 from gateway.mqtt.clock import Silence
 from gateway.mqtt.connection import Connection
 from gateway.mqtt.reader import Arrived
+from gateway.mqtt.received import Received, Token, sort
 
 log = logging.getLogger(__name__)
 PING = 5.0
@@ -31,26 +32,6 @@ FIRST_PAUSE, LONGEST_PAUSE = 0.5, 30.0
 _HOST_IS_UP = 3.0
 _STABLE_AFTER = 10.0
 _SHORT_LIVES = 3
-
-
-class Token(NamedTuple):
-    """What acknowledges a message; only good on the connection that brought it."""
-
-    session: str
-    connection: int
-    mid: int
-
-
-class Received:
-    """A message for the intake; `token` is None where there is nothing to acknowledge (QoS 0)."""
-
-    __slots__ = ("backlog", "dup", "payload", "qos", "retain", "session", "token", "topic")
-
-    def __init__(self, session: str, arrived: Arrived, backlog: bool, token: Token | None) -> None:
-        self.session = session
-        self.topic, self.payload, self.qos, self.retain, self.dup, _ = arrived
-        self.backlog = backlog
-        self.token = token
 
 
 class SessionState(NamedTuple):
@@ -109,10 +90,7 @@ class Session:
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
-        connection, self._connection = self._connection, None
-        self.connected = False
-        if connection is not None:
-            await connection.close()
+        await self._close()
 
     def pause(self, paused: bool) -> None:
         """Stop or go on reading; a connection that is made meanwhile stands, and is not read either."""
@@ -127,9 +105,9 @@ class Session:
     @property
     def state(self) -> SessionState:
         """For the operator."""
-        in_backlog = self.connected and self._barrier.up
+        backlog = self.connected and self._barrier.up
         return SessionState(
-            self.connected, self._since, self.error, self.reconnects, self._kept, in_backlog
+            self.connected, self._since, self.error, self.reconnects, self._kept, backlog
         )
 
     # -- use ---------------------------------------------------------------------------------
@@ -242,9 +220,9 @@ class Session:
                 self._raise_barrier(connection)
 
     async def _close(self) -> None:
-        connection, self._connection = self._connection, None
         self._turn(False)
         self._ears.on_heard(None)
+        connection, self._connection = self._connection, None
         if connection is not None:
             await connection.close()
 
@@ -273,22 +251,6 @@ class Session:
         self.ack(swallowed)
         if messages:
             self._ears.on_messages(messages)
-
-
-def sort(
-    batch: list[Arrived], name: str, number: int, barrier: Barrier
-) -> tuple[list[Received], list[Token]]:
-    """Messages for the intake, and the tokens of barriers, which nobody else sees."""
-    messages: list[Received] = []
-    swallowed: list[Token] = []
-    for arrived in batch:
-        token = Token(name, number, arrived.mid) if arrived.mid else None
-        if barrier.swallow(arrived.topic, arrived.payload):
-            swallowed += [token] if token else []
-            continue
-        # what is sent again was sent before: NATS does so on a live connection
-        messages.append(Received(name, arrived, barrier.up or arrived.dup, token))
-    return messages, swallowed
 
 
 def next_pause(pause: float, error: BrokerError | None, lived: float) -> float:

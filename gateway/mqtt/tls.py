@@ -33,18 +33,22 @@ def context(ca: str, cert: str, key: str, *, check_hostname: bool) -> ssl.SSLCon
     return made
 
 
-def explain(error: ssl.SSLError, host: str) -> BrokerError:
+def explain(error: OSError, host: str) -> BrokerError:
     """What a failed handshake means, in the operator's words."""
-    reason = getattr(error, "verify_message", "") or getattr(error, "reason", "") or str(error)
-    text = str(reason)
+    words = (getattr(error, name, "") for name in ("verify_message", "reason", "strerror"))
+    text = next((str(word) for word in words if word), str(error))
     hint = "check [mqtt] tls_ca: it must be the CA that signed the broker's certificate"
     if "expired" in text:
         hint = "renew the broker's certificate, or set this machine's clock"
     elif "ostname" in text or "IP address mismatch" in text:
         hint = f"use a name that stands in the certificate instead of {host}"
-    elif "WRONG_VERSION" in text or "wrong version" in text:
-        hint = "that port does not speak TLS: [mqtt] tls = false, or another port"
+    elif isinstance(error, ConnectionError | ssl.SSLEOFError) or "wrong version" in _plain(text):
+        hint = "that port may not speak TLS: [mqtt] tls = false, or another port"
     return BrokerError(f"no TLS connection to the broker at {host}", why=text, hint=hint)
+
+
+def _plain(text: str) -> str:
+    return text.lower().replace("_", " ")
 
 
 def _need(path: str, name: str) -> None:

@@ -126,6 +126,16 @@ class Mosquitto(Broker):
             *(lines or ["allow_anonymous true"]),
         ]
 
+    def answers(self) -> bool:
+        """True where a CONNECT gets its CONNACK; behind TLS, where it takes connections."""
+        if not any(line.startswith("certfile") for line in self.lines):
+            return super().answers()
+        try:
+            socket.create_connection(("127.0.0.1", self.port), 1).close()
+        except OSError:
+            return False
+        return True
+
     def _spawn(self) -> subprocess.Popen[bytes]:
         config = self.folder / "mosquitto.conf"
         config.write_text("\n".join(self.lines) + "\n")
