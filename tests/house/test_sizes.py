@@ -27,8 +27,6 @@ MORE: dict[str, tuple[int, str]] = {
         210,
         "one (lane, plugin) from its first failure to its end",
     ),
-    "gateway/mqtt/session.py": (310, "one session from its first attempt to its last"),
-    "gateway/mqtt/session.py Session": (220, "one session from its first attempt to its last"),
     "gateway/api.py publish_json() parameters": (
         8,
         "topic, payload, and the six options of an outbox row",
