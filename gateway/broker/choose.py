@@ -43,7 +43,9 @@ def choose(settings: Settings, folder: Path) -> Target:
     """Decide, and remember a decision that was made by looking."""
     mqtt, mode = settings.mqtt, settings.broker.mode
     memory = folder / MEMORY
-    remembered = memory.read_text().strip() if memory.exists() else None
+    remembered = memory.read_text(errors="replace").strip() if memory.exists() else None
+    if remembered not in ("embedded", "external"):
+        remembered = None  # nobody of us wrote that: look again
     look = mode == "auto" and not mqtt.host and remembered is None
     answers = look and speaks_mqtt(_LOCAL, mqtt.port)
     found = decide(mode, mqtt.host, remembered=remembered, answers=answers)

@@ -142,9 +142,10 @@ class Intake:
         if refusal.word == "flood" and self.counts["refused:flood"] % 1000 != 1:
             return  # counted, and one in a thousand kept as a sample
         detail = f"{refusal.detail} ({len(message.payload):,} bytes)"
+        topic = message.topic[:1000].encode(errors="replace").decode()  # half a pair is no text
         self._refused.append(
             journal.Refused(
-                self._parts.ids.refused(), now, message.topic[:1000],
+                self._parts.ids.refused(), now, topic,
                 message.payload[:_KEPT_BYTES], refusal.word, detail[:500],
             )
         )  # fmt: skip

@@ -78,6 +78,16 @@ def test_a_configured_host_is_not_remembered(tmp_path: Path) -> None:
     assert not (tmp_path / MEMORY).exists()
 
 
+@pytest.mark.parametrize("text", ["nonsense\n", "", "\xff"])
+def test_a_damaged_memory_is_none(text: str, tmp_path: Path) -> None:
+    """What nobody wrote there counts as nothing: it is looked again, and written anew."""
+    (tmp_path / MEMORY).write_bytes(text.encode("latin-1"))
+    with Mosquitto(tmp_path / "broker") as broker:
+        expected = Target("127.0.0.1", broker.port, False)
+        assert choose(settings(port=broker.port), tmp_path) == expected
+    assert (tmp_path / MEMORY).read_text() == "external\n"
+
+
 def test_a_broker_that_refuses_is_a_broker(tmp_path: Path) -> None:
     """A CONNACK with a refusal in it is an answer all the same."""
     lines = ["allow_anonymous false", f"password_file {tmp_path / 'users'}"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 import signal
@@ -46,7 +47,10 @@ def is_gone(pid: int) -> bool:
 
 def listeners(pid: int | None) -> set[str]:
     """The addresses on which a process listens, as the kernel writes them."""
-    links = [os.readlink(link) for link in Path(f"/proc/{pid}/fd").iterdir()]
+    links = []
+    for link in Path(f"/proc/{pid}/fd").iterdir():
+        with contextlib.suppress(FileNotFoundError):  # closed while we look
+            links.append(os.readlink(link))
     sockets = {link[8:-1] for link in links if link.startswith("socket:")}
     tables = [Path(f"/proc/net/{name}").read_text().splitlines()[1:] for name in ("tcp", "tcp6")]
     rows = [line.split() for table in tables for line in table]
