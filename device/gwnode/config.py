@@ -24,6 +24,20 @@ from .protocol import (
 MAX_BOOTS = 3
 
 
+def base(settings):
+    """What a node is before any config, in the words of a document."""
+    return {
+        "node_id": settings["hardware_id"],
+        "version": 3,
+        "type": settings.get("node_type", "unknown"),
+        "gh_uid": TEMP_GH,
+        "zone_uid": TEMP_ZONE,
+        "channels": [],
+        "wifi": settings.get("wifi"),
+        "mqtt": settings["mqtt"],
+    }
+
+
 class Config:
     """A document that runs or ran."""
 
@@ -191,11 +205,14 @@ class Store:
         """A document of A6.2, as the field's gateways publish it."""
         if self.floor and not self.legacy:
             raise Refused("signature", "a plain document, and this node has proved a signed one")
+        sha = sha256_hex(payload)
+        if self.failed and self.failed[0] == 0 and self.failed[1] == sha:
+            return "final", self.failed  # a retained one comes with every connection
         wrong = document.problem(doc)
         if wrong:
-            return "reject", 0, sha256_hex(payload), wrong[1], wrong[0]
-        old = self.good.values
-        config = Config(0, 0, sha256_hex(payload), bytes(payload), document.overlay(doc, old), doc)
+            return "reject", 0, sha, wrong[1], wrong[0]
+        kept = document.overlay(doc, self.good.values)
+        config = Config(0, 0, sha, bytes(payload), kept, doc)
         running = self.running.values
         if _in_temp(running) and _in_temp(doc):
             return "again", None, self.running

@@ -56,6 +56,8 @@ def receipt(node, out, now, payload):
     message = json.loads(scan(payload))
     if not isinstance(message, dict) or message.get("hardware_id") != node.hardware_id:
         raise Refused("schema", "a receipt for somebody else")
+    if node.wanted is not None:
+        return  # came with a config that is still being written: it cannot speak of that
     seq = message.get("seq")
     said = node.seqs.get("node_hello", 0)
     if message.get("boot_id") != node.boot_id or not is_integer(seq, 1, said):
@@ -81,7 +83,7 @@ def receipt(node, out, now, payload):
 def _somebody(node, now):
     # what answers a hello already answered must not wake the asking up again
     if node.hello_at is not None:
-        node.unanswered = 0
+        node.unanswered = _UNHEARD  # slowly from now on, whether or not the next one is answered
         _ask_slowly(node, now)
 
 

@@ -187,7 +187,7 @@ class Node:
         trial.saved(self, out, now)
 
     def on_unsaved(self, out, now, why):
-        trial.unsaved(self, out, why)
+        trial.unsaved(self, out, now, why)
 
     def switch(self, out, now):
         """Everything may have changed: name space, broker, Wi-Fi. Begin the connection anew."""

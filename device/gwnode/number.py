@@ -1,7 +1,10 @@
 """Numbers in canonical form (A7), from their text, without floats: a board's have 32 bits."""
 # The canonical form is that of C's %.15g, or %.17g where 15 digits do not bring the 64-bit number
 # back. Both are computed exactly, with integers: a token is N * 10^e, the number that a sender means
-# is the nearest m * 2^k with 53 bits of m.
+# is the nearest m * 2^k with 53 bits of m, or fewer where k would be below -1074.
+
+_LEAST = -1074
+_NOTHING = -5000  # a payload has no room for the digits that would bring 10^-5000 back
 
 
 def canonical_number(token):
@@ -10,9 +13,11 @@ def canonical_number(token):
         return token if token != "-0" else "0"
     sign = "-" if token[0] == "-" else ""
     digits, exponent = _parse(token.lstrip("-"))
-    if digits == 0:
+    if digits == 0 or exponent < _NOTHING:
         return "0"
     top, bottom = _nearest(digits, exponent)
+    if top == 0:
+        return "0"
     if top % bottom == 0 and top // bottom < 10**15:
         return sign + str(top // bottom)
     text = _general(top, bottom, 15)
@@ -44,7 +49,8 @@ def _nearest(digits, exponent):
     while top >> 53 >= bottom:
         bottom <<= 1
         shift += 1
-    while top < bottom << 52:
+    least = bottom << 52
+    while top < least and shift > _LEAST:
         top <<= 1
         shift -= 1
     mantissa, rest = divmod(top, bottom)

@@ -20,7 +20,7 @@ def temp_topic(root, hardware_id, kind):
 
 
 def is_temp(gh, zone):
-    return gh == TEMP_GH or zone == TEMP_ZONE
+    return gh.lower() == TEMP_GH or zone.lower() == TEMP_ZONE
 
 
 def is_word(text):

@@ -36,21 +36,11 @@ class Runner:
 
     def _store(self):
         known = self.settings
-        base = {
-            "node_id": known["hardware_id"],
-            "version": 3,
-            "type": known.get("node_type", "unknown"),
-            "gh_uid": "gh-temp",
-            "zone_uid": "zn-temp",
-            "channels": [],
-            "wifi": known.get("wifi"),
-            "mqtt": known["mqtt"],
-        }
         slots = [config.unpack(number, content) for number, content in self.slots.both()]
         newest = self.records.newest()
         record = json.loads(newest[2]) if newest else None
         claim_key, legacy = known.get("claim_key", ""), known.get("legacy") is True
-        return config.Store(base, [c for c in slots if c], record, claim_key, legacy)
+        return config.Store(config.base(known), [c for c in slots if c], record, claim_key, legacy)
 
     def _count_boot(self, store):
         """Before the document is applied: a config that resets us is left after three."""
@@ -177,8 +167,9 @@ class Runner:
         try:
             self.records.put(record)
             self.slots.put(content, number, keep=json.loads(record)["good"])
-        except OSError as error:
-            self.events.append(("unsaved", str(error)))
+        except (OSError, MemoryError) as error:
+            # without an answer the node would wait for it for ever
+            self.events.append(("unsaved", str(error) or type(error).__name__))
             return
         self.events.append(("saved",))
 

@@ -198,11 +198,15 @@ def _number(data, start):
         return i
     if data[i] == _DOT:
         i = _digits(data, i + 1)
+    power = 0
     if data[i] in b"eE":
         small = data[i + 1] == _MINUS
         begin = i + 2 if data[i + 1] in b"+-" else i + 1
         i = _digits(data, begin)
-        # by its digits, because a board's float would be infinite far earlier
-        if i - begin > 4 or (not small and size + int(data[begin:i].decode()) > 309):
+        if i - begin > 4:
             raise _bad("a number out of range", start)
+        power = int(data[begin:i].decode()) * (-1 if small else 1)
+    # by its digits, because a board's float would be infinite far earlier
+    if size + power > 309:
+        raise _bad("a number out of range", start)
     return i

@@ -51,6 +51,8 @@ def _answer_refusal(node, out, now, payload, refused):
 
 
 def _begin(node, out, config):
+    content = pack(config)  # what may find no memory comes first: nothing has changed yet
+    config.text = b""  # flash will have it; a small heap need not
     if config.revision:
         say.header(node, out, "received", (config.revision, config.sha))
     else:
@@ -58,8 +60,7 @@ def _begin(node, out, config):
     node.store.begin(config)
     node.wanted = config
     # the record first: a power cut behind it finds no such slot, and the good one runs
-    out.append(("save", config.slot, pack(config), node.store.record()))
-    config.text = b""  # flash has it; a small heap need not
+    out.append(("save", config.slot, content, node.store.record()))
 
 
 def saved(node, out, now):
@@ -71,14 +72,17 @@ def saved(node, out, now):
     node.switch(out, now)
 
 
-def unsaved(node, out, why):
-    """Flash did not take it: what ran goes on running."""
+def unsaved(node, out, now, why):
+    """Flash did not take it: what was proved runs, and a trial that it was to replace is over."""
     config, node.wanted = node.wanted, None
     if config is None:
         return
     node.store.trial = None
     out.append(("record", node.store.record()))
     say.header(node, out, "rejected", (config.revision, config.sha), ("flash: " + why, None))
+    if node.trial_ends is not None:
+        node.trial_ends = None
+        node.switch(out, now)
 
 
 def confirm(node, out):

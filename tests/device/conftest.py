@@ -19,6 +19,7 @@ import pytest
 from gateway.testing.broker import Mosquitto
 
 ROOT = Path(__file__).parents[2]
+sys.path[:0] = [str(ROOT / "device"), str(Path(__file__).parent)]  # gwnode and rig
 UMQTT = ROOT / ".cache" / "umqtt"
 PUBLISH = 0x30
 

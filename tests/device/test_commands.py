@@ -1,205 +1,189 @@
-"""Commands (A7): who may give one, in which order it is checked, and that it is done once."""
-
-from __future__ import annotations
+"""Commands: checked in the order of A7, answered as A7.1 says, done once."""
 
 import json
-import sys
-from pathlib import Path
-from typing import Any
 
-import pytest
-
-sys.path.insert(0, str(Path(__file__).parent))
-
-from node_bench import TEMP, World, canonical, sign
-
-SECRET = "k" * 64
+from rig import HARDWARE, SECRET, TEMP, UNIX, Rig
 
 
-def known(**settings: Any) -> World:
-    """A node with a secret and a clock."""
-    world = World(**settings)
-    world.run(1)
-    world.prove(1, SECRET)
-    return world
+def ready(**settings):
+    rig = Rig(**settings)
+    rig.adopt()
+    return rig
 
 
-def command(world: World, cmd: str, cmd_id: str = "c-1", **changes: Any) -> dict[str, Any]:
-    """Signed as the gateway does."""
-    message = {"cmd": cmd, "cmd_id": cmd_id, "params": {}, "ts": world.node.unix(world.now)}
-    message |= changes
-    message["sig"] = sign(SECRET, canonical(json.dumps(message)))
-    return message
+def code(answers):
+    assert len(answers) == 1, answers
+    return answers[0]["status"], answers[0].get("error_code")
 
 
-def give(world: World, message: Any, channel: str = "system") -> list[tuple[Any, Any]]:
-    """(status, error_code) of the answers to it."""
-    before = len(world.kinds("command_response"))
-    world.say(f"{TEMP}/{channel}/command", message)
-    answers = world.kinds("command_response")[before:]
-    return [(a.said["status"], a.said.get("error_code")) for a in answers]
-
-
-def test_report_config_reports() -> None:
-    """report_config and its old names: the config, and DONE, in milliseconds, on the command's channel."""
-    world = known()
-    for number, name in enumerate(("report_config", "config_report", "get_config", "sync_config")):
-        before = len(world.kinds("config_report"))
-        assert give(world, command(world, name, f"c-{number}")) == [("DONE", None)]
-        assert len(world.kinds("config_report")) == before + 1
-    answer = world.kinds("command_response")[-1]
-    assert answer.topic == f"{TEMP}/system/command_response"
-    assert answer.said["ts"] == world.node.unix(world.now) * 1000
-
-
-def test_restart_answers_first() -> None:
-    """restart is answered, then done, and a new boot says hello."""
-    world = known()
-    assert give(world, command(world, "restart")) == [("DONE", None)]
-    assert world.boots == 2
-    world.run(1)
-    assert world.kinds("node_hello")[-1].said["boot_id"] == "00000002"
-
-
-def test_a_repeated_command_is_answered_and_not_done_again() -> None:
-    """The same cmd_id brings the same answer, and no second effect (field failure E7)."""
-    world = known()
-    message = command(world, "report_config")
-    give(world, message)
-    before = len(world.kinds("config_report"))
-    assert give(world, message) == [("DONE", None)]
-    assert len(world.kinds("config_report")) == before
-
-
-def test_the_memory_for_repeats_is_bounded_and_forgets_the_oldest() -> None:
-    """33 commands: the first one is forgotten, the others are not."""
-    world = known()
-    messages = [command(world, "report_config", f"c-{n}") for n in range(33)]
-    for message in messages:
-        give(world, message)
-    assert len(world.node.seen) == 32
-    before = len(world.kinds("config_report"))
-    for message in messages[1:]:
-        give(world, message)
-    assert len(world.kinds("config_report")) == before
-
-
-def test_a_stranger_cannot_fill_the_memory() -> None:
-    """Only what was signed is remembered."""
-    world = known()
-    for number in range(100):
-        give(world, command(world, "restart", f"s-{number}") | {"sig": "0" * 64})
-    assert world.node.seen == []
-
-
-def test_set_time_is_the_one_command_before_the_clock() -> None:
-    """Without a clock everything is time_not_synced, except a signed set_time, which sets it."""
-    world = known()
-    world.boot()
-    world.run(1)
-    now = 1_760_000_000
-    report = command(world, "report_config", ts=now)
-    assert give(world, report) == [("ERROR", "time_not_synced")]
-    setting = command(world, "set_time", "c-2", ts=now, params={"unix_ts": now})
-    assert give(world, setting) == [("DONE", None)]
-    assert world.node.unix(world.now) == now
-    assert give(world, report) == [("DONE", None)]
-
-
-def test_set_time_sets_no_other_time_than_that_of_its_signature() -> None:
-    """What was signed for another purpose or long ago does not move the clock elsewhere."""
-    world = known()
-    before = world.node.wall
-    setting = command(world, "set_time", params={"unix_ts": 1_000_000_001})
-    assert give(world, setting) == [("INVALID", "invalid_params")]
-    assert world.node.wall == before
-
-
-@pytest.mark.parametrize("away", [-11, 11])
-def test_outside_of_ten_seconds(away: int) -> None:
-    """A command of another time is not done; ten seconds are still fine."""
-    world = known()
-    ts = world.node.unix(world.now) + away
-    late = command(world, "report_config", ts=ts)
-    assert give(world, late) == [("ERROR", "timestamp_expired")]
-    fine = command(world, "report_config", "c-2", ts=ts - (1 if away > 0 else -1))
-    assert give(world, fine) == [("DONE", None)]
-
-
-@pytest.mark.parametrize(
-    ("changes", "answer"),
-    [
+def test_the_checks_come_in_their_order():
+    """Each case has this and everything behind it wrong; the first is what is told."""
+    rig = ready()
+    old = rig.node.unix(rig.now) - 100
+    cases = (
+        ({"cmd": 7, "ts": None, "sig": None}, ("INVALID", "invalid_command_format")),
+        ({"cmd": "", "ts": None, "sig": None}, ("INVALID", "invalid_command_format")),
+        ({"cmd": "x" * 64, "ts": None, "sig": None}, ("INVALID", "invalid_command_format")),
+        ({"ts": None, "sig": None}, ("ERROR", "hmac_required")),
+        ({"ts": None, "sig": "0" * 64}, ("ERROR", "invalid_hmac_format")),
+        ({"ts": old, "sig": None}, ("ERROR", "invalid_hmac_format")),
+        ({"ts": True, "sig": "0" * 64}, ("ERROR", "invalid_hmac_format")),
+        ({"ts": 1.5, "sig": "0" * 64}, ("ERROR", "invalid_hmac_format")),
+        ({"ts": old, "sig": "0" * 63}, ("ERROR", "invalid_hmac_format")),
+        ({"ts": old, "sig": "0" * 64}, ("ERROR", "timestamp_expired")),
         ({"sig": "0" * 64}, ("ERROR", "invalid_signature")),
-        ({"sig": "0" * 63}, ("ERROR", "invalid_hmac_format")),
-        ({"sig": 5}, ("ERROR", "invalid_hmac_format")),
-        ({"sig": None}, ("ERROR", "invalid_hmac_format")),
-        ({"sig": None, "ts": None}, ("ERROR", "hmac_required")),
-        ({"ts": "1"}, ("ERROR", "invalid_hmac_format")),
-        ({"ts": True}, ("ERROR", "invalid_hmac_format")),
-        ({"ts": 1.5}, ("ERROR", "invalid_hmac_format")),
-        ({"params": {"x": 1}}, ("ERROR", "invalid_signature")),
-        ({"cmd": None}, ("INVALID", "invalid_command_format")),
-        ({"cmd": ""}, ("INVALID", "invalid_command_format")),
-        ({"cmd": "x" * 64}, ("INVALID", "invalid_command_format")),
-        ({"cmd": ["restart"]}, ("INVALID", "invalid_command_format")),
-    ],
-)
-def test_each_broken_field_has_its_answer(changes: dict[str, Any], answer: tuple[str, str]) -> None:
-    """One field is broken after signing: one answer with A7's code, nothing done, nothing remembered."""
-    world = known()
-    message = {k: v for k, v in (command(world, "restart") | changes).items() if v is not None}
-    assert give(world, message) == [answer]
-    assert (world.boots, world.node.seen) == (1, [])
+        ({"secret": "x" * 64}, ("ERROR", "invalid_signature")),
+        ({"cmd": "unheard_of", "params": 7}, ("INVALID", "invalid_params_format")),
+        ({"cmd": "unheard_of"}, ("INVALID", "unknown_command")),
+    )
+    for number, (changes, expected) in enumerate(cases):
+        changes = dict(changes)
+        name = changes.pop("cmd", "restart")
+        answers = rig.command("x", cmd=name, cmd_id="c%d" % number, **changes)
+        assert code(answers) == expected, changes
+        assert answers[0]["cmd_id"] == "c%d" % number
+    assert rig.restarts == []
 
 
-@pytest.mark.parametrize("cmd_id", [None, "", "x" * 64, "a b", "ä", 5, "a\nb"])
-def test_without_a_cmd_id_nobody_can_be_answered(cmd_id: object) -> None:
-    """A missing or impossible cmd_id: refused with a line, no answer, nothing done."""
-    world = known()
-    message = {k: v for k, v in command(world, "restart", cmd_id=cmd_id).items() if v is not None}  # type: ignore[arg-type]
-    assert give(world, message) == []
-    assert "refused a command: schema cmd_id" in world.log
+def test_without_a_secret_nothing_is_done():
+    """A node that has none says so, before it looks at the signature."""
+    rig = Rig()
+    rig.receipt()
+    assert code(rig.command("restart", sig="0" * 64)) == ("ERROR", "missing_node_secret")
+    assert rig.restarts == []
 
 
-def test_broken_json_is_answered_where_the_cmd_id_can_be_found() -> None:
-    """INVALID/invalid_json, as field firmware does; without a cmd_id, silence."""
-    world = known()
-    assert give(world, b'{"cmd":"restart","cmd_id": "c-9",}') == [("INVALID", "invalid_json")]
-    for hostile in (
+def test_without_a_clock_nothing_is_done_but_setting_it():
+    """A window of ten seconds needs a time (A7)."""
+    rig = ready()
+    rig.boot()
+    rig.wait(1)
+    assert code(rig.command("restart", ts=UNIX)) == ("ERROR", "time_not_synced")
+    set_time = rig.command("set_time", ts=UNIX, params={"unix_ts": UNIX})
+    assert code(set_time) == ("DONE", None)
+    assert rig.clocks[-1] == UNIX
+
+
+def test_the_window_is_ten_seconds_on_either_side():
+    """Ten are in, eleven are out."""
+    rig = ready()
+    now = rig.node.unix(rig.now)
+    for shift, expected in ((-11, False), (-10, True), (0, True), (10, True), (11, False)):
+        answers = rig.command("report_config", ts=now + shift, cmd_id="s%d" % (shift + 20))
+        assert (answers[0]["status"] == "DONE") == expected, shift
+
+
+def test_an_old_time_cannot_be_set_by_an_old_command():
+    """What was signed long ago must not take the clock back to its own time."""
+    rig = ready()
+    now = rig.node.unix(rig.now)
+    clocks = len(rig.clocks)
+    answers = rig.command("set_time", params={"unix_ts": now - 3600})
+    assert code(answers) == ("INVALID", "invalid_params")
+    for wrong in ({}, {"unix_ts": "x"}, {"unix_ts": True}, {"unix_ts": now + 0.5}):
+        answers = rig.command("set_time", params=wrong, cmd_id="w%d" % rig.now)
+        rig.wait(0.05)
+        assert code(answers) == ("INVALID", "invalid_params")
+    assert len(rig.clocks) == clocks
+
+
+def test_a_duplicate_is_answered_the_same_and_done_once():
+    """The first answer is repeated; the restart is not."""
+    rig = ready()
+    first = rig.command("restart", cmd_id="once", params={"reason": "x"})
+    again = rig.command("restart", cmd_id="once", params={"reason": "x"})
+    assert code(first) == code(again) == ("DONE", None)
+    assert len(rig.restarts) == 1
+    assert code(rig.command("unheard_of", cmd_id="bad")) == ("INVALID", "unknown_command")
+    assert code(rig.command("unheard_of", cmd_id="bad")) == ("INVALID", "unknown_command")
+
+
+def test_a_stranger_cannot_fill_the_memory_of_duplicates():
+    """What is not signed is not remembered."""
+    rig = ready()
+    rig.command("restart", cmd_id="once")
+    for number in range(100):
+        rig.command("restart", secret="x" * 64, cmd_id="n%d" % number)
+    rig.command("restart", cmd_id="once")
+    assert len(rig.restarts) == 1
+    assert len(rig.node.seen) == 1
+
+
+def test_the_memory_of_duplicates_is_bounded():
+    """32 of them."""
+    rig = ready()
+    for number in range(100):
+        rig.command("report_config", cmd_id="n%d" % number)
+    assert len(rig.node.seen) == 32
+
+
+def test_an_answer_has_milliseconds_and_goes_to_the_commands_channel():
+    """A7.1: `ts` is in milliseconds, the topic is that of the channel."""
+    rig = ready()
+    answers = rig.command("report_config", channel="system")
+    assert answers[0]["ts"] == rig.node.unix(rig.now) * 1000
+    assert rig.topic_of("command_response") == TEMP + "/system/command_response"
+    rig.command("set_pwm", channel="fan_1", cmd_id="fan", params={"value": 3})
+    assert rig.topic_of("command_response") == TEMP + "/fan_1/command_response"
+    assert rig.last("command_response")["error_code"] == "unsupported_channel_cmd"
+
+
+def test_reports_are_made_when_asked_for():
+    """Four names for one thing (A6.3)."""
+    rig = ready()
+    for name in ("report_config", "config_report", "get_config", "sync_config"):
+        before = len(rig.heard("config_report"))
+        assert code(rig.command(name, cmd_id=name)) == ("DONE", None)
+        assert len(rig.heard("config_report")) == before + 1
+
+
+def test_what_cannot_be_parsed_is_answered_where_its_id_can_be_found():
+    """INVALID invalid_json; else silence (A7)."""
+    rig = ready()
+    topic = TEMP + "/system/command"
+    rig.message(topic, b'{"cmd_id": "lost-1", "cmd": }')
+    answer = rig.last("command_response")
+    assert (answer["cmd_id"], answer["error_code"]) == ("lost-1", "invalid_json")
+    count = len(rig.heard("command_response"))
+    for silent in (
+        b"",
         b"{",
-        b'{"cmd_id":',
-        b'{"cmd_id":"' + b"x" * 70,
-        b'"cmd_id" : 5',
-        b"\xff",
-        b"[" * 99,
+        b'{"cmd_id": 7,',
+        b'{"cmd_id": "a b",',
+        b'{"cmd_id": "' + b"x" * 64 + b'",',
+        b'{"cmd_id": "\xff",',
+        b'{"cmd_id": "ok"' + b" " * 5000,
+        b'["cmd_id"]',
+        b"7",
+        json.dumps({"cmd": "restart"}).encode(),
+        json.dumps({"cmd": "restart", "cmd_id": "a/b"}).encode(),
     ):
-        assert give(world, hostile) == []
+        rig.message(topic, silent)
+        assert len(rig.heard("command_response")) == count, silent
 
 
-@pytest.mark.parametrize(
-    ("name", "channel", "params", "answer"),
-    [
-        ("fly", "system", {}, ("INVALID", "unknown_command")),
-        ("run_pump", "pump_acid", {}, ("INVALID", "unsupported_channel_cmd")),
-        ("restart", "system", [], ("INVALID", "invalid_params_format")),
-        ("restart", "system", None, ("INVALID", "invalid_params_format")),
-        ("set_time", "system", {}, ("INVALID", "invalid_params")),
-        ("set_time", "system", {"unix_ts": True}, ("INVALID", "invalid_params")),
-    ],
-)
-def test_what_cannot_be_done_is_answered(
-    name: str, channel: str, params: object, answer: tuple[str, str]
-) -> None:
-    """A signed command that this node does not know gets its answer on its own channel."""
-    world = known()
-    assert give(world, command(world, name, params=params), channel) == [answer]
-    assert world.kinds("command_response")[-1].topic == f"{TEMP}/{channel}/command_response"
-    assert world.boots == 1
+def test_the_signature_is_over_the_text_and_not_over_its_spelling():
+    """White space, the order of keys and the case of the hex do not matter; a value does (A7)."""
+    from gwnode import protocol
+
+    rig = ready()
+    now = rig.node.unix(rig.now)
+    text = '{"params" : {"b":1.50, "a":[1e2,"\\u00e9"]},"cmd_id":"%s","cmd":"sync_config","ts":%d}'
+    plain = text % ("k1", now)
+    sig = protocol.sign_command(SECRET, protocol.scan(plain.encode())).upper()
+    signed = plain[:-1] + ', "sig": "' + sig + '"}'
+    rig.message(TEMP + "/system/command", signed.encode())
+    assert rig.last("command_response")["status"] == "DONE"
+    changed = signed.replace("1.50", "1.51").replace("k1", "k1")
+    rig.message(TEMP + "/system/command", changed.encode())
+    assert rig.last("command_response")["error_code"] == "invalid_signature"
 
 
-def test_without_a_secret_there_are_no_commands() -> None:
-    """A node that nobody gave a secret does nothing for anybody."""
-    world = World()
-    world.run(1)
-    world.answer()
-    assert give(world, command(world, "restart")) == [("ERROR", "missing_node_secret")]
+def test_a_hostile_number_does_not_hold_the_node_up():
+    """A command that nobody signed costs no more work for a number with a huge exponent."""
+    from gwnode import number
+
+    assert number.canonical_number("1e-9999") == "0"
+    assert number.canonical_number("-1E-0400") == "0"
+    assert number.canonical_number("0." + "0" * 3000 + "1") == "0"
+    assert HARDWARE.startswith("esp32-")

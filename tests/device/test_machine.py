@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import Any
 
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
@@ -11,10 +12,12 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from node_bench import BAD_HOST, TEMP, World, document, envelope
+from rig import TEMP, Rig, document
 
 SECRETS = ("1" * 64, "2" * 64)
 TRIAL = 60
+HOME = "one"
+CONFIG = f"{TEMP}/config"
 KINDS = ("config", "hello_ack", "system/command")
 
 
@@ -23,49 +26,53 @@ class Life(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.world = World(trial_s=TRIAL)
-        self.world.secrets += SECRETS
-        self.world.tick = 1000
+        self.rig = Rig(trial_s=TRIAL)
+        self.rig.secrets += SECRETS
+        self.rig.step = 1000
         self.revision = 0
         self.best = 0
-        self.pushed: list[bytes] = []
+        self.pushed: list[dict[str, Any]] = []
         self.heard_on = 0  # the number of the connection on which a receipt counted
 
     def secret(self) -> str:
-        return self.world.node.store.running.secret
+        return self.rig.node.store.running.secret
 
     def connection(self) -> int:
-        return len(self.world.opened) + 1000 * self.world.boots
+        return len(self.rig.opened) + 1000 * self.rig.boots
+
+    def fine(self) -> None:
+        """The broker is there and flash has room."""
+        self.rig.brokers, self.rig.full = [HOME], False
 
     def settle(self) -> None:
-        """Fine weather until the node is connected."""
-        self.world.broker = True
-        self.world.run(70)
+        """A broker until the node is connected."""
+        self.rig.brokers = [HOME]
+        self.rig.wait(70)
 
     # -- the weather -----------------------------------------------------------------------------
 
     @rule(seconds=st.sampled_from([0.25, 1, 5, 30, 70, 200]))
     def time(self, seconds: float) -> None:
         """Time passes."""
-        self.world.run(seconds)
+        self.rig.wait(seconds)
 
     @rule(away=st.booleans())
     def broker(self, away: bool) -> None:
         """The broker goes away, or is there again."""
         if away:
-            self.world.cut()
+            self.rig.cut()
         else:
-            self.world.broker = True
+            self.rig.brokers = [HOME]
 
     @rule(works=st.booleans())
     def flash(self, works: bool) -> None:
         """Flash is full, or has room again."""
-        self.world.flash_works = works
+        self.rig.full = not works
 
     @rule()
     def power(self) -> None:
         """Power off and on."""
-        self.world.boot()
+        self.rig.boot()
 
     # -- the gateway, and others -----------------------------------------------------------------
 
@@ -73,10 +80,10 @@ class Life(RuleBasedStateMachine):
     def push(self, good: bool, secret: str, name: str) -> None:
         """A signed config that works, or one that cuts the node off."""
         self.revision += 1
-        changes = {} if good else {"mqtt": {"host": BAD_HOST, "port": 1}}
+        changes = {} if good else {"mqtt": {"host": "nowhere", "port": 1}}
         doc = document(node_secret=secret, channels=[{"name": name}], **changes)
-        self.pushed.append(envelope(self.revision, doc, "open", secret))
-        self.world.push(self.pushed[-1])
+        self.pushed.append(self.rig.envelope(self.revision, doc, "open", secret))
+        self.rig.message(CONFIG, self.pushed[-1])
 
     @rule(data=st.data())
     @precondition(lambda self: self.pushed)
@@ -84,9 +91,9 @@ class Life(RuleBasedStateMachine):
         """Something old comes once more. The pair that failed last is never on trial again (B5 keeps
         one, no more), and what runs is not begun anew."""
         self.settle()
-        store = self.world.node.store
+        store = self.rig.node.store
         failed, running = store.failed, store.running
-        self.world.push(data.draw(st.sampled_from(self.pushed)))
+        self.rig.message(CONFIG, data.draw(st.sampled_from(self.pushed)))
         if store.running is not running:
             assert store.trial.revision > running.revision
             assert not failed or [store.trial.revision, store.trial.sha] != failed[:2]
@@ -94,54 +101,54 @@ class Life(RuleBasedStateMachine):
     @rule(garbage=st.binary(max_size=60), kind=st.sampled_from(KINDS))
     def garbage(self, garbage: bytes, kind: str) -> None:
         """Anything at all arrives on any topic."""
-        self.world.say(f"{TEMP}/{kind}", garbage)
+        self.rig.message(f"{TEMP}/{kind}", garbage)
 
     @rule()
-    @precondition(lambda self: self.world.node.connected)
+    @precondition(lambda self: self.rig.linked)
     def receipt(self) -> None:
         """The gateway answers the last hello: a trial is proved, the asking ends."""
-        self.world.answer(self.secret())
+        self.rig.receipt(self.secret())
         self.heard_on = self.connection()
-        assert self.world.node.store.trial is None
+        assert self.rig.node.store.trial is None
 
     @rule(word=st.sampled_from(["wrong", None]))
-    @precondition(lambda self: self.world.node.connected and self.secret())
+    @precondition(lambda self: self.rig.linked and self.secret())
     def forged_receipt(self, word: str | None) -> None:
         """Somebody else answers: nothing is proved by it, and no clock is set."""
-        before = (self.world.node.store.trial, self.world.node.wall)
-        self.world.answer(word)
-        assert (self.world.node.store.trial, self.world.node.wall) == before
+        before = (self.rig.node.store.trial, self.rig.node.wall)
+        self.rig.receipt(word or "")
+        assert (self.rig.node.store.trial, self.rig.node.wall) == before
 
     @rule(secret=st.sampled_from(SECRETS))
     def a_config_proves_itself(self, secret: str) -> None:
         """Fine weather, a good config, and its receipt."""
-        self.world.flash_works = True
+        self.rig.full = False
         self.settle()
         self.push(True, secret, "a")
-        self.world.run(1)
-        if self.world.node.connected:
+        self.rig.wait(1)
+        if self.rig.linked:
             self.receipt()
-            assert self.world.node.store.good.revision == self.revision
+            assert self.rig.node.store.good.revision == self.revision
 
     @rule(secret=st.sampled_from(SECRETS), then_off=st.booleans())
     def a_config_fails(self, secret: str, then_off: bool) -> None:
         """Fine weather, but the config names a broker that is not there."""
-        self.world.flash_works = True
+        self.rig.full = False
         self.settle()
         self.push(False, secret, "b")
         if then_off:
-            self.world.boot()
-        self.world.run(TRIAL + 1)
-        assert self.world.node.store.trial is None
+            self.rig.boot()
+        self.rig.wait(TRIAL + 1)
+        assert self.rig.node.store.trial is None
 
     @rule()
-    @precondition(lambda self: self.world.node.store.trial)
+    @precondition(lambda self: self.rig.node.store.trial)
     def a_config_resets_the_board(self) -> None:
         """Four boots in a row: no trial outlives them."""
-        self.world.flash_works = True
+        self.rig.full = False
         for _ in range(4):
-            self.world.boot()
-        assert self.world.node.store.trial is None
+            self.rig.boot()
+        assert self.rig.node.store.trial is None
 
     # -- what always holds -----------------------------------------------------------------------
 
@@ -149,42 +156,42 @@ class Life(RuleBasedStateMachine):
     def what_was_proved_is_in_flash(self) -> None:
         """A power cut at this moment finds the good config, whole (as good, or, where flash took no
         record of its proof, on trial once more)."""
-        found = self.world.store()
-        good = self.world.node.store.good
+        found = self.rig.stored()
+        good = self.rig.node.store.good
         known = [(c.revision, c.sha) for c in (found.good, found.trial) if c]
         assert (good.revision, good.sha) in known
 
     @invariant()
     def proofs_never_go_back(self) -> None:
         """What flash calls good is never older than what it called good before."""
-        revision = self.world.store().good.revision
+        revision = self.rig.stored().good.revision
         assert revision >= self.best
         self.best = revision
 
     @invariant()
     def a_trial_has_an_end(self) -> None:
         """Whoever is on trial knows when it is over, from the first tick on."""
-        node = self.world.node
+        node = self.rig.node
         if node.store.trial and node.trial_ends is not None:
-            assert 0 <= node.trial_ends - self.world.now <= TRIAL * 1000
+            assert 0 <= node.trial_ends - self.rig.now <= TRIAL * 1000
 
     @invariant()
     def somebody_is_asked_until_somebody_answers(self) -> None:
         """Connected and not heard: the next hello is due within 66 s."""
-        node = self.world.node
-        if node.connected and self.heard_on != self.connection():
+        node = self.rig.node
+        if self.rig.linked and self.heard_on != self.connection():
             assert node.hello_at is not None
-            assert node.hello_at - self.world.now <= 66_000
+            assert node.hello_at - self.rig.now <= 66_000
 
     def teardown(self) -> None:
         """In the end the weather is fine: every trial is over, and the node is heard."""
-        self.world.broker = self.world.flash_works = True
-        self.world.run(TRIAL + 1)
-        assert self.world.node.store.trial is None
-        self.world.run(130)
-        assert self.world.node.connected
-        self.world.answer(self.secret())
-        assert self.world.node.hello_at is None
+        self.fine()
+        self.rig.wait(TRIAL + 1)
+        assert self.rig.node.store.trial is None
+        self.rig.wait(130)
+        assert self.rig.linked
+        self.rig.receipt(self.secret())
+        assert self.rig.node.hello_at is None
 
 
 TestLife = Life.TestCase
