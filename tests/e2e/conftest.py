@@ -5,7 +5,6 @@ The tests are the same; which of the two it was stands in the head of the report
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 from collections.abc import Iterator
 from functools import cache
@@ -17,20 +16,32 @@ from gateway.broker.choose import speaks_mqtt
 from gateway.testing.broker import Mosquitto
 
 
-@cache
-def docker_answers() -> bool:
-    """True where a docker daemon runs and may be used."""
-    if shutil.which("docker") is None:
+IMAGE = "eclipse-mosquitto:2.0"  # as docker-compose.yml has it
+
+
+def _docker(*words: str, seconds: float = 20) -> bool:
+    try:
+        done = subprocess.run(["docker", *words], capture_output=True, timeout=seconds, check=False)
+    except (FileNotFoundError, subprocess.TimeoutExpired):
         return False
-    done = subprocess.run(["docker", "info"], capture_output=True, timeout=20, check=False)
     return done.returncode == 0
+
+
+@cache
+def why_local() -> str:
+    """Why the journeys run on the local mosquitto; empty where docker has one."""
+    if not _docker("info"):
+        return "no docker daemon answers"
+    if not _docker("image", "inspect", IMAGE) and not _docker("pull", "-q", IMAGE, seconds=120):
+        return f"docker has no {IMAGE} and cannot pull it"
+    return ""
 
 
 def pytest_report_header() -> str:
     """Say which broker the journeys run on."""
-    if docker_answers():
-        return "end to end: mosquitto from docker-compose"
-    return "end to end: the local mosquitto, because no docker daemon answers"
+    if why_local():
+        return f"end to end: the local mosquitto, because {why_local()}"
+    return f"end to end: {IMAGE} from docker-compose"
 
 
 @pytest.fixture(scope="session")
@@ -42,10 +53,13 @@ def docker_compose_file() -> str:
 @pytest.fixture(scope="session")
 def docker_compose_command() -> str:
     """Debian has the old program, others the plugin."""
-    plugin = subprocess.run(
-        ["docker", "compose", "version"], capture_output=True, timeout=20, check=False
-    )
-    return "docker compose" if plugin.returncode == 0 else "docker-compose"
+    return "docker compose" if _docker("compose", "version") else "docker-compose"
+
+
+@pytest.fixture(scope="session")
+def docker_setup() -> str:
+    """The old program knows no --wait; that the broker answers is awaited below."""
+    return "up -d"
 
 
 @pytest.fixture(scope="session")
@@ -53,7 +67,7 @@ def broker_port(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[int]:
     """A mosquitto on the loopback."""
-    if docker_answers():
+    if not why_local():
         services = request.getfixturevalue("docker_services")
         port = int(services.port_for("mosquitto", 1883))
         services.wait_until_responsive(
