@@ -17,6 +17,7 @@ from typing import Any
 from gateway.broker.choose import choose
 from gateway.broker.embedded import EmbeddedBroker
 from gateway.errors import GatewayError, PluginError, SettingsError
+from gateway.failpoint import failpoint, from_environment
 from gateway.flow.calls import Runners
 from gateway.flow.careful import Careful
 from gateway.flow.dispatch import Dispatcher
@@ -69,13 +70,19 @@ class Engine:
 
         Raises GatewayError; whatever was taken until then is let go of.
         """
+        from_environment()
         self._lock.take()
+        failpoint("start.locked")
         try:
             self._open_store()
+            failpoint("start.opened")
             self._build(handlers)
             await self._start_plugins()
+            failpoint("start.plugins")
             self._take_up()
+            failpoint("start.taken_up")
             await self._start_link()
+            failpoint("start.linked")
         except BaseException:
             await self._let_go()
             raise
@@ -98,6 +105,7 @@ class Engine:
         self.registry = Registry.load(self.settings)
         for plugin in self.registry.ready():
             self._migrate(connection, plugin)
+        failpoint("start.migrated")
         self.roster = Roster()
         self.roster.load(connection)
         self.ids = Ids.load(connection)
@@ -124,6 +132,7 @@ class Engine:
 
     async def _close_store(self) -> None:
         await self.writer.close()
+        failpoint("stop.store_closed")
         self.reader.close()
 
     def _build(self, handlers: list[Handler]) -> None:
@@ -213,6 +222,7 @@ class Engine:
         if target.embedded:
             self._broker = EmbeddedBroker(self.folder / "broker", port=port)
             await self._broker.start()
+            failpoint("start.broker")
             self._undo.append(self._broker.stop)
             port = self._broker.port
         ready = self.registry.ready()
@@ -325,14 +335,18 @@ class Engine:
         """Take nothing more, finish what was accepted within `shutdown_grace`, let go in order."""
         self.uplink.quiet = True
         self.intake.open = False  # reading goes on: what we publish is acknowledged there
+        failpoint("stop.begun")
         await self.jobs.stop()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(self.settings.shutdown_grace):
                 await self._finish()
+        failpoint("stop.finished")
         self.dispatcher.accepting = False
         for plugin in self.registry.ready():
             await self._shut_down(plugin)
+        failpoint("stop.plugins")
         await self._let_go()
+        failpoint("stop.released")
         self.parts.careful.end()
 
     async def _finish(self) -> None:

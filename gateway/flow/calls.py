@@ -18,6 +18,7 @@ from concurrent.futures import Future
 from functools import partial
 from typing import Any
 
+from gateway.failpoint import failpoint
 from gateway.flow.loops import LoopThread, Pool
 from gateway.flow.tx import Gathered
 from gateway.host.registry import Bound, Plugin
@@ -57,6 +58,7 @@ class Delivery:
 
     def call(self) -> Any:
         """Call the hook."""
+        failpoint("hook.before")
         return self.bound.call(self.event, self.node, self.tx, self.plugin.config)
 
 
@@ -135,6 +137,7 @@ class Runner:
         self.thread.post(self._flush_soon)
 
     def _end(self, delivery: Delivery, error: BaseException | None) -> None:
+        failpoint("hook.after")
         delivery.error = error
         delivery.tx.close()
         if error is None:

@@ -13,6 +13,7 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
+from gateway.failpoint import failpoint
 from gateway.store.sqlite import sync_folder
 
 log = logging.getLogger(__name__)
@@ -61,6 +62,7 @@ class Careful:
         with self._trying.open("w") as file:
             json.dump({"id": journal_id, "times": times}, file)
             file.flush()
+            failpoint("careful.writing")
             os.fsync(file.fileno())
         sync_folder(self._trying.parent)
         return True

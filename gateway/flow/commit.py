@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from gateway.failpoint import failpoint
 from gateway.flow.lanes import Item, Lanes
 from gateway.flow.work import Unit
 from gateway.store import nodes
@@ -47,6 +48,7 @@ class Commits:
 
     def _commit(self) -> None:
         units, self._finished = self._finished, []
+        failpoint("units.committing")
         now = time.time()
         self._under_way += len(units)
         future = self._parts.writer.submit(lambda c: [unit.apply(c, now) for unit in units])
@@ -58,8 +60,10 @@ class Commits:
         if error is not None:
             log.error("a commit of %d events failed for good", len(units), exc_info=error)
             return
+        failpoint("units.committed")
         for unit in units:
             self._settle(unit)
+        failpoint("units.settled")
         self._on_done()
 
     def _settle(self, unit: Unit) -> None:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from gateway.api import Node
 from gateway.errors import Refusal
+from gateway.failpoint import failpoint
 from gateway.flow.calls import Delivery, Runners
 from gateway.flow.careful import TIMES
 from gateway.flow.commit import Commits
@@ -101,6 +102,7 @@ class Dispatcher:
             log.error("message %d of %s is given up: %s", item.row.id, item.row.lane, why)
             self.commits.queue(self.units.give_up(item, why))
             return
+        failpoint("event.begun")
         node = item.node
         assert isinstance(node, Node)
         item.identity = not node.known and item.klass in ("journal", "latest") and bool(node.uid)
@@ -188,6 +190,7 @@ class Dispatcher:
         """Build the event's unit of work from what is there."""
         del self._running[item]
         item.closed = True
+        failpoint("event.finished")
         unit = self.units.build(item)
         self.commits.queue(unit)
 
@@ -201,3 +204,4 @@ class Dispatcher:
         if item.identity and creates(changes):
             item.reserved = nodes.patched(delivery.node, changes, time.time())
             self._parts.roster.reserve(item.reserved)
+            failpoint("identity.held")

@@ -15,6 +15,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from gateway.errors import Refusal
+from gateway.failpoint import failpoint
 from gateway.flow.lanes import Item, Lanes
 from gateway.protocol.codec import decode
 from gateway.protocol.messages import Event, NodeHello
@@ -204,6 +205,7 @@ class Intake:
             self._ack(tokens)
             return
         self._busy = True
+        failpoint("intake.writing")
         rows = [item.row for item in items]
 
         def write(connection: Connection) -> set[int]:
@@ -218,12 +220,15 @@ class Intake:
     def _written(self, doubles: set[int], items: list[Item], tokens: list[Any]) -> None:
         """It is on disk: acknowledge, and let the lanes have it."""
         self._busy = False
+        failpoint("intake.written")
         self._ack(tokens)
+        failpoint("intake.acknowledged")
         if doubles:
             self.counts["duplicate"] += len(doubles)
             items = [item for item in items if item.row.id not in doubles]
         self.counts["journaled"] += len(items)
         self._lanes.push(items)
+        failpoint("intake.pushed")
         if self._full and len(self._items) < _MOST_ROWS // 2 and self._bytes < _MOST_BYTES // 2:
             self._full = False
             self.on_full(False)

@@ -12,6 +12,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 
 from gateway.api import Node
+from gateway.failpoint import failpoint
 from gateway.protocol.messages import Event, Source
 from gateway.protocol.topics import Topic
 from gateway.store import journal
@@ -160,6 +161,7 @@ class Lanes:
 
     def merge(self, old: str, new: str) -> None:
         """What queues under `old` belongs to `new` from now on; the order of ids is kept."""
+        failpoint("lane.merging")
         source = self._lanes.pop(old, None)
         if source is None or old == new:
             return

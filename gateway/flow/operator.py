@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from gateway.api import Node
 from gateway.errors import DataError
+from gateway.failpoint import failpoint
 from gateway.flow.lanes import Item
 from gateway.flow.tx import Gathered
 from gateway.flow.work import Effect, answer_text
@@ -48,6 +49,7 @@ class Operator:
 
     def take(self, asked: Asked) -> None:
         """One command, new or seen before."""
+        failpoint("command.taken")
         try:
             args = json.loads(asked.args or "{}")
         except ValueError:
@@ -94,6 +96,7 @@ class Operator:
             return True, result
 
         def written(future: Any) -> None:
+            failpoint("command.written")
             is_new, result = future.result()
             if is_new:
                 after(result)

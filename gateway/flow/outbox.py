@@ -18,6 +18,7 @@ import msgspec
 
 from gateway.api import Node
 from gateway.errors import BrokerError
+from gateway.failpoint import failpoint
 from gateway.protocol.signing import sign
 from gateway.store import outbox as rows
 from gateway.store.outbox import Parcel
@@ -127,11 +128,13 @@ class Outbox:
             return True
         options = msgspec.json.decode(parcel.options)
         body = render(parcel.body, options, self._node(parcel.node_id), now)
+        failpoint("outbox.sending")
         try:
             await self._publish(parcel.topic, body, options["qos"], options["retain"])
         except BrokerError as error:
             log.debug("not published to %s yet: %s", parcel.topic, error)
             return False
+        failpoint("outbox.acknowledged")
         self.sent += 1
         self._delete(parcel.id)
         return True
@@ -143,6 +146,7 @@ class Outbox:
             asyncio.get_running_loop().call_soon(self._delete_collected)
 
     def _delete_collected(self) -> None:
+        failpoint("outbox.deleting")
         gone, self._gone = self._gone, []
         try:
             self._writer.submit(lambda connection: rows.gone(connection, gone))

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from gateway.api import Node
 from gateway.errors import Refusal
+from gateway.failpoint import failpoint
 from gateway.flow.breaker import Breakers
 from gateway.flow.calls import Delivery
 from gateway.flow.lanes import Item
@@ -191,7 +192,9 @@ class Retries:
             return True
         # written first: an event that ends the process must not be tried for ever
         begun = row._replace(attempts=row.attempts + 1)
+        failpoint("retry.writing")
         await self._parts.writer.submit(lambda c: journal.put_delivery(c, begun))
+        failpoint("retry.written")
         future = self._waiting[id(delivery)] = asyncio.get_running_loop().create_future()
         self._parts.runners.post({plugin.group: [delivery]})
         await future
@@ -216,6 +219,7 @@ class Retries:
         return None
 
     async def _conclude(self, key: Key, row: journal.Delivery, delivery: Delivery) -> bool:
+        failpoint("retry.ended")
         if delivery.error is None:
             unit = self._unit(row, delivery.item, None)
             unit.lane = key.lane

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from gateway.errors import GatewayError
+from gateway.failpoint import failpoint
 from gateway.flow.filters import matches, reduce
 from gateway.flow.handlers import PREFIX, Handler
 from gateway.flow.parts import Parts
@@ -134,9 +135,11 @@ class Uplink:
 
         def write(connection: Connection) -> None:
             connection.execute("DELETE FROM subscriptions")
+            failpoint("filters.forgotten")
             connection.executemany("INSERT OR IGNORE INTO subscriptions VALUES (?, ?)", rows)
 
         await self._parts.writer.submit(write)
+        failpoint("filters.remembered")
 
     def _changed(self, state: LinkState) -> None:
         self.error = None if state.connected else state.error

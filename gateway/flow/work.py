@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 
 from gateway.api import Node
+from gateway.failpoint import failpoint
 from gateway.flow.tx import Gathered
 from gateway.store import journal, nodes, outbox
 from gateway.store.sqlite import Connection, is_trouble
@@ -139,17 +140,22 @@ class Unit:
             "UPDATE journal SET state = ?, answer = coalesce(?, answer) WHERE id = ?",
             (state, self.answer, self.journal_id),
         )
+        failpoint("unit.marked")
 
     def _apply_effect(self, connection: Connection, effect: Effect, now: float) -> None:
         connection.execute("SAVEPOINT effect")
         kept = self.node, list(self.changes)
         try:
+            failpoint("effect.begun")
             self._write_node(connection, effect, now)
+            failpoint("effect.node")
             for sql, params in effect.tx.writes:
                 connection.execute(sql, params)
+            failpoint("effect.rows")
             replaced = outbox.put(connection, effect.parcels)
             if self.changes:
                 journal.add(connection, self.changes)
+                failpoint("effect.changes")
         except Exception as error:
             if is_trouble(error):
                 raise
@@ -160,6 +166,7 @@ class Unit:
             self.parcels += effect.parcels
             self.replaced += replaced
         connection.execute("RELEASE effect")
+        failpoint("effect.released")
 
     def _write_node(self, connection: Connection, effect: Effect, now: float) -> None:
         wanted = effect.tx.node_changes

@@ -10,6 +10,7 @@ import asyncio
 from typing import Any
 
 from gateway.errors import BrokerError
+from gateway.failpoint import failpoint
 from gateway.mqtt import errors
 from gateway.mqtt.client import Login
 
@@ -48,6 +49,7 @@ class Answers:
         if refusal:
             self._fail(future, errors.refused_publish(topic, refusal))
         else:
+            failpoint("publish.acknowledged")
             future.set_result(None)
 
     def on_suback(self, mid: int, refusals: list[str]) -> None:

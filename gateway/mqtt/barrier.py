@@ -11,6 +11,8 @@ from __future__ import annotations
 import secrets
 from collections.abc import Iterable
 
+from gateway.failpoint import failpoint
+
 _GHOST = "gw-barrier"
 
 
@@ -43,6 +45,7 @@ class Barrier:
 
     def letters(self) -> list[tuple[str, bytes]]:
         """What has to be published, and again if it does not come: a full queue drops it."""
+        failpoint("barrier.raising")
         return list(self._pending.items())
 
     def swallow(self, topic: str, payload: bytes) -> bool:
@@ -54,6 +57,7 @@ class Barrier:
             return False
         if self._pending.get(topic) == payload:
             del self._pending[topic]
+            failpoint("barrier.passed")
         return True
 
 

@@ -17,6 +17,7 @@ import time
 from collections.abc import Callable, Iterable
 
 from gateway.errors import BrokerError
+from gateway.failpoint import failpoint
 from gateway.mqtt import errors, tls
 from gateway.mqtt.answers import Answers
 from gateway.mqtt.client import CONNECT_TIMEOUT, Login, make
@@ -79,6 +80,7 @@ class Connection:
             return
         try:
             self._client.disconnect()
+            failpoint("session.closing")
             self._write()
             deadline = time.monotonic() + _GOODBYE
             while self._writing and time.monotonic() < deadline:  # noqa: ASYNC110 - paho has no event for it
@@ -126,7 +128,9 @@ class Connection:
     def ack(self, mids: list[int]) -> None:
         """One write for all of these PUBACKs."""
         if mids and not self._ended:
+            failpoint("puback.before")
             self._client.acknowledge(mids)
+            failpoint("puback.after")
 
     def ping(self) -> None:
         """Ask for a sign of life."""

@@ -16,6 +16,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from gateway.errors import AuthError, BrokerError
+from gateway.failpoint import failpoint
 from gateway.mqtt import errors
 from gateway.mqtt.barrier import Barrier
 from gateway.mqtt.client import Login
@@ -172,10 +173,12 @@ class Session:
         )
         self._barrier.build(self.filters)
         self._kept = await connection.open()
+        failpoint("session.opened")
         if not self._kept:
             self._barrier.lift()
         await connection.unsubscribe(f for f in self.stale if f not in self.filters)
         await connection.subscribe([*self.filters, *self._barrier.own])
+        failpoint("session.subscribed")
         if self._lost.is_set():  # between the answer and this line
             raise self.error or errors.not_connected()
         self.stale = []

@@ -10,6 +10,7 @@ import zlib
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
+from gateway.failpoint import failpoint
 from gateway.store.sqlite import Connection
 
 WAITING, DONE, GATHERED = 0, 1, 2
@@ -62,6 +63,7 @@ def add(connection: Connection, rows: Sequence[Row]) -> set[int]:
     """Insert rows; returns the ids of those that are duplicates of another row (same dedupe key)."""
     before = connection.total_changes
     connection.executemany(_INSERT, rows)
+    failpoint("journal.added")
     if connection.total_changes - before == len(rows):
         return set()
     kept = {
@@ -75,6 +77,7 @@ def add(connection: Connection, rows: Sequence[Row]) -> set[int]:
 def refuse(connection: Connection, rows: Iterable[Refused], keep: int) -> None:
     """Keep refused messages, the newest `keep` of them."""
     connection.executemany("INSERT OR IGNORE INTO refused VALUES (?,?,?,?,?,?)", rows)
+    failpoint("journal.refused")
     connection.execute("DELETE FROM refused WHERE id <= (SELECT max(id) FROM refused) - ?", (keep,))
 
 
@@ -119,6 +122,7 @@ def get(connection: Connection, journal_id: int) -> Row | None:
 def move_lane(connection: Connection, old: str, new: str) -> None:
     """A node got its final name: what waits under the old one goes on under the new one."""
     connection.execute("UPDATE journal SET lane = ? WHERE lane = ? AND state = 0", (new, old))
+    failpoint("journal.lane_moved")
     connection.execute("UPDATE delivery SET lane = ? WHERE lane = ?", (new, old))
 
 
@@ -137,6 +141,7 @@ class Delivery(NamedTuple):
 def put_delivery(connection: Connection, delivery: Delivery) -> None:
     """Write a delivery's row anew."""
     connection.execute("INSERT OR REPLACE INTO delivery VALUES (?,?,?,?,?,?,?)", delivery)
+    failpoint("delivery.put")
 
 
 def end_delivery(connection: Connection, journal_id: int, plugin: str) -> None:
@@ -144,6 +149,7 @@ def end_delivery(connection: Connection, journal_id: int, plugin: str) -> None:
     connection.execute(
         "DELETE FROM delivery WHERE journal_id = ? AND plugin = ?", (journal_id, plugin)
     )
+    failpoint("delivery.ended")
     settle(connection, journal_id)
 
 
@@ -190,6 +196,7 @@ def prune(connection: Connection, before: float, keep_rows: int, step: int = 200
         "ORDER BY id LIMIT ?)",
         (before, newest - keep_rows, step),
     )
+    failpoint("journal.pruned")
     return cursor.rowcount
 
 

@@ -12,6 +12,7 @@ import re
 from pathlib import Path
 
 from gateway.errors import PluginError, StoreError
+from gateway.failpoint import failpoint
 from gateway.store.sqlite import Connection, Error
 
 CORE = Path(__file__).parent / "sql"
@@ -81,12 +82,14 @@ def _numbered(folder: Path) -> list[Path]:
 
 
 def _apply(connection: Connection, text: str, mark: str) -> None:
+    failpoint("migrate.before")
     try:
         connection.executescript(f"BEGIN IMMEDIATE;\n{text};\n{mark};\nCOMMIT;")
     except Error:
         if connection.in_transaction:
             connection.execute("ROLLBACK")
         raise
+    failpoint("migrate.after")
 
 
 def _check_names(plugin: str, file: str, text: str) -> None:

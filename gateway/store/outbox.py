@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import NamedTuple
 
+from gateway.failpoint import failpoint
 from gateway.store.journal import checksum
 from gateway.store.sqlite import Connection
 
@@ -38,6 +39,7 @@ def put(connection: Connection, parcels: Iterable[Parcel]) -> list[int]:
             ).fetchall()
             replaced.extend(row[0] for row in old)
         connection.execute("INSERT OR IGNORE INTO outbox VALUES (?,?,?,?,?,?,?,?,?)", parcel)
+    failpoint("outbox.put")
     gone(connection, replaced)
     return replaced
 
@@ -45,6 +47,7 @@ def put(connection: Connection, parcels: Iterable[Parcel]) -> list[int]:
 def gone(connection: Connection, ids: Iterable[int]) -> None:
     """The broker has these, or they are pointless now."""
     connection.executemany("DELETE FROM outbox WHERE id = ?", ((i,) for i in ids))
+    failpoint("outbox.gone")
 
 
 def waiting(connection: Connection) -> list[Parcel]:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from gateway.errors import StoreError
+from gateway.failpoint import failpoint
 
 Connection = sqlite3.Connection
 Error = sqlite3.Error
@@ -30,6 +31,7 @@ def open_writer(path: Path, synchronous: str = "FULL") -> Connection:
         connection = sqlite3.connect(
             path, isolation_level=None, check_same_thread=False, timeout=5.0
         )
+        failpoint("store.connected")
         try:
             _expect(connection, "PRAGMA journal_mode=WAL", "wal")
             connection.execute(f"PRAGMA synchronous={synchronous}").fetchall()
@@ -42,6 +44,7 @@ def open_writer(path: Path, synchronous: str = "FULL") -> Connection:
             connection.close()
             raise
         if fresh:
+            failpoint("store.made")
             sync_folder(path.parent)
     except (sqlite3.Error, OSError) as error:
         raise _explain(path, error) from error

@@ -16,6 +16,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any, TypeVar
 
+from gateway.failpoint import failpoint
 from gateway.store.sqlite import Connection, Error, is_trouble
 
 log = logging.getLogger(__name__)
@@ -79,6 +80,7 @@ class Writer:
                 group = [self._queue.popleft() for _ in range(min(len(self._queue), _GROUP))]
             self._answer(group, self._commit_for_ever(group))
         if self._connection is not None:
+            failpoint("writer.closing")
             self._connection.close()
 
     def _commit_for_ever(self, group: list[_Entry]) -> list[Any]:
@@ -103,6 +105,7 @@ class Writer:
         if connection is None:
             connection = self._connection = self._reopen()
         connection.execute("BEGIN IMMEDIATE")
+        failpoint("writer.begun")
         try:
             results: list[Any] = [operation(connection) for operation, _ in group]
         except Exception as error:
@@ -111,7 +114,9 @@ class Writer:
             connection.execute("ROLLBACK")
             connection.execute("BEGIN IMMEDIATE")
             results = [self._alone(connection, operation) for operation, _ in group]
+        failpoint("writer.applied")
         connection.execute("COMMIT")
+        failpoint("writer.committed")
         self.commits += 1
         return results
 
@@ -129,6 +134,7 @@ class Writer:
         return result
 
     def _reopen(self) -> Connection:
+        failpoint("writer.reopening")
         try:
             return self._open()
         except Exception as error:

@@ -15,7 +15,6 @@ import pytest
 from gateway.broker.choose import speaks_mqtt
 from gateway.testing.broker import Mosquitto
 
-
 IMAGE = "eclipse-mosquitto:2.0"  # as docker-compose.yml has it
 
 

@@ -16,8 +16,8 @@ MODULE, CLASS, FUNCTION, PARAMETERS = 300, 200, 40, 6
 DEVICE_MODULE = 300
 
 MORE: dict[str, tuple[int, str]] = {
-    "gateway/engine.py": (380, "the composition root: each object once, in the order of the start"),
-    "gateway/engine.py Engine": (330, "the same"),
+    "gateway/engine.py": (400, "the composition root: each object once, in the order of the start"),
+    "gateway/engine.py Engine": (345, "the same"),
     "device/gwnode/link.py": (
         420,
         "one client: framing, deadlines and acknowledgements share its buffer and its socket",
