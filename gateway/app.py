@@ -18,10 +18,10 @@ from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from gateway.engine import Engine
-from gateway.flow.handlers import Function, Handler, durable_name
 from gateway.flow.loops import LoopThread
 from gateway.flow.tx import check_topic
 from gateway.protocol.codec import encode
+from gateway.service.handlers import Function, Handler, durable_name
 from gateway.settings.load import load
 from gateway.settings.model import Settings
 

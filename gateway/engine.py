@@ -21,19 +21,19 @@ from gateway.failpoint import failpoint, from_environment
 from gateway.flow.calls import Runners
 from gateway.flow.careful import Careful
 from gateway.flow.dispatch import Dispatcher
-from gateway.flow.handlers import Handler, Handlers
 from gateway.flow.intake import Intake
-from gateway.flow.jobs import Jobs
 from gateway.flow.lanes import Lanes
-from gateway.flow.operator import Operator
 from gateway.flow.outbox import Outbox
 from gateway.flow.parts import Parts
 from gateway.flow.retries import Retries
 from gateway.flow.tx import Gathered
-from gateway.flow.uplink import Uplink, known_handlers
-from gateway.flow.view import HostView
 from gateway.flow.work import Effect, Ids, Unit
 from gateway.host.registry import Plugin, Registry
+from gateway.service.handlers import Handler, Handlers
+from gateway.service.jobs import Jobs
+from gateway.service.operator import Operator
+from gateway.service.uplink import Uplink, known_handlers
+from gateway.service.view import HostView
 from gateway.settings.model import Settings
 from gateway.store import commands, journal, migrations
 from gateway.store import outbox as outbox_rows

@@ -26,9 +26,9 @@ from gateway.store.writer import Writer
 if TYPE_CHECKING:
     from gateway.flow.calls import Runners
     from gateway.flow.careful import Careful
-    from gateway.flow.handlers import Handlers
     from gateway.flow.outbox import Outbox
     from gateway.flow.retries import Retries
+    from gateway.service.handlers import Handlers
     from gateway.settings.model import Settings
 
 _CHANGE = "$change"

@@ -13,9 +13,10 @@ if TYPE_CHECKING:
     from conftest import House, Import, Source
 
 RANKS = {
-    "__main__": 7,
-    "cli": 6, "web": 6, "testing": 6,
-    "app": 5, "engine": 5,
+    "__main__": 8,
+    "cli": 7, "web": 7, "testing": 7,
+    "app": 6, "engine": 6,
+    "service": 5,
     "flow": 4,
     "host": 3, "mqtt": 3, "broker": 3,
     "hookspecs": 2, "store": 2,
@@ -37,7 +38,7 @@ HOMES = {
     "tomli": ("gateway/settings/",),
     # events are its types, so whoever decodes or compares events needs it; nobody who only moves bytes
     "msgspec": (
-        "gateway/protocol/", "gateway/api.py", "gateway/settings/", "gateway/host/", "gateway/flow/",
+        "gateway/protocol/", "gateway/api.py", "gateway/settings/", "gateway/host/", "gateway/flow/", "gateway/service/",
         "gateway/store/nodes.py",
     ),
     "nats": ("gateway/broker/",),

@@ -5,8 +5,8 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.flow.filters import matches
 from gateway.mqtt.barrier import Barrier
+from gateway.service.filters import matches
 
 LEVEL = st.sampled_from(["+", "hydro", "gh-1", "heartbeat"])
 FILTERS = st.builds(

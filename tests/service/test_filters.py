@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.flow.filters import covers, matches, overlaps, reduce
+from gateway.service.filters import covers, matches, overlaps, reduce
 
 levels = st.sampled_from(["a", "b", "c"])
 topics = st.lists(levels, min_size=1, max_size=4).map("/".join)

@@ -52,7 +52,7 @@ def test_no_loop_at_all(make: Make, peer: Peer, caplog: pytest.LogCaptureFixture
     ran = Ran()
     gateway = make()
     gateway.subscribe(TOPIC, ran, name="ran")
-    with caplog.at_level(logging.DEBUG, "gateway.flow.handlers"):
+    with caplog.at_level(logging.DEBUG, "gateway.service.handlers"):
         gateway.start()
         gateway.ready(10)
         say(peer, 5)

@@ -20,8 +20,8 @@ from typing import Any
 
 from gateway.api import Manifest
 from gateway.flow.calls import Delivery, Report, Runner, Runners
-from gateway.flow.filters import matches
 from gateway.flow.loops import LoopThread
+from gateway.service.filters import matches
 from gateway.store import journal
 
 log = logging.getLogger(__name__)

@@ -16,11 +16,11 @@ from typing import Any
 
 from gateway.errors import GatewayError
 from gateway.failpoint import failpoint
-from gateway.flow.filters import matches, reduce
-from gateway.flow.handlers import PREFIX, Handler
 from gateway.flow.parts import Parts
 from gateway.mqtt.link import Link, LinkOptions, LinkState
 from gateway.protocol.topics import Topics
+from gateway.service.filters import matches, reduce
+from gateway.service.handlers import PREFIX, Handler
 from gateway.settings.model import Settings
 from gateway.store.sqlite import Connection
 
