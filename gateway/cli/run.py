@@ -119,10 +119,8 @@ class Service:
 
     def _told(self, kind: str, text: str) -> None:
         """What the gateway tells, from its own thread."""
-        if kind != "lost":
-            self._say(kind, text, timed=self._ever_connected)
-        elif self._ever_connected:  # the first absence is told by `_complain`
-            self._say(kind, text.partition(" | ")[0], timed=True)
+        if self._ever_connected or kind not in ("lost", "refused"):  # those `_complain` tells first
+            self._say(kind, text.partition(" | ")[0], timed=self._ever_connected)
 
     def _complain(self, error: dict[str, Any]) -> None:
         """The broker cannot be reached at the start: said once, with where the address is from."""

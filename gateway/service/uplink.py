@@ -14,7 +14,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from gateway.errors import GatewayError
+from gateway.errors import AuthError, GatewayError
 from gateway.failpoint import failpoint
 from gateway.flow.parts import Parts
 from gateway.mqtt.link import Link, LinkOptions, LinkState
@@ -48,7 +48,7 @@ class Uplink:
         """Why there is no connection, None while there is one."""
         self._went_at: float | None = None
         self._was_connected = False
-        self._said = False
+        self._said: GatewayError | None = None
         self.quiet = False
         self.is_copy: Callable[[str], bool] = lambda _topic: False
 
@@ -151,7 +151,7 @@ class Uplink:
 
     def _come(self) -> None:
         gone, self._went_at = self._went_at, None
-        self._said = False
+        self._said = None
         if gone is not None:
             waiting = self._parts.outbox.waiting
             away = time.monotonic() - gone
@@ -161,9 +161,15 @@ class Uplink:
     def _go(self, state: LinkState) -> None:
         if self._was_connected and self._went_at is None:
             self._went_at = time.monotonic()
-        if state.error is not None and not self._said:
-            self._said = True
-            self._story("lost", f"{state.error.what} | {state.error.why} | {state.error.hint}")
+        error, said = state.error, self._said
+        if isinstance(error, AuthError) and not isinstance(said, AuthError):
+            # one that is away comes back by itself; one that refuses us needs a person who hears it
+            self._story("refused", f"{error.what}; next: {error.hint}")
+        elif error is not None and said is None:
+            self._story("lost", f"{error.what} | {error.why} | {error.hint}")
+        else:
+            return
+        self._said = error
 
 
 def known_handlers(last: list[tuple[str, str]]) -> list[tuple[str, str]]:
