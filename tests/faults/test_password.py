@@ -21,17 +21,19 @@ def test_a_password_that_changes_meanwhile_is_said_once(tmp_path: Path) -> None:
     password(users, "right")
     lines = ["allow_anonymous false", f"password_file {users}"]
     env = {"GATEWAY__MQTT__USERNAME": "gateway", "GATEWAY__MQTT__PASSWORD": "right"}
-    with Mosquitto(tmp_path / "broker", lines=lines) as broker:
-        with GatewayProcess(tmp_path / "state", broker.port, env=env) as gateway:
-            password(users, "another")
-            broker.restart()
-            log = tmp_path / "broker" / "log"
-            until(lambda: log.read_text().count("not authorised") >= 2, 40, "two refusals")
-            said = gateway.wait_for("refused")
-            password(users, "right")
-            broker.restart()
-            gateway.wait_for("back", 60)
-            assert gateway.output.count("refuses") == 1, gateway.output
-            assert "next: " in said
-            assert "[mqtt] username" in said
-            assert "right" not in gateway.output
+    with (
+        Mosquitto(tmp_path / "broker", lines=lines) as broker,
+        GatewayProcess(tmp_path / "state", broker.port, env=env) as gateway,
+    ):
+        password(users, "another")
+        broker.restart()
+        log = tmp_path / "broker" / "log"
+        until(lambda: log.read_text().count("not authorised") >= 2, 40, "two refusals")
+        said = gateway.wait_for("refused")
+        password(users, "right")
+        broker.restart()
+        gateway.wait_for("back", 60)
+        assert gateway.output.count("refuses") == 1, gateway.output
+        assert "next: " in said
+        assert "[mqtt] username" in said
+        assert "right" not in gateway.output
