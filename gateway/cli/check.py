@@ -176,7 +176,7 @@ def init(operator: Operator, yes: bool) -> None:
         click.echo(f"wrote     {path}")
     try:
         made = not folder.exists()
-        folder.mkdir(parents=True, exist_ok=True, mode=0o750)
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     except OSError as error:
         raise StoreError(
             f"the state folder {folder} cannot be made",

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from gateway.errors import StoreError
+from gateway.store.sqlite import make_private
 
 _DAY = 86_400.0
 NAME = "commands.db"
@@ -48,6 +49,7 @@ class CommandFile:
         command_id = secrets.token_hex(16)
         now = time.time()
         try:
+            make_private(self.path)
             connection = sqlite3.connect(self.path, timeout=5.0)
             try:
                 with connection:
@@ -63,7 +65,7 @@ class CommandFile:
                     )
             finally:
                 connection.close()
-        except sqlite3.Error as error:
+        except (sqlite3.Error, OSError) as error:
             raise StoreError(
                 f"the command cannot be handed over through {self.path}",
                 why=str(error),

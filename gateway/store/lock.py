@@ -23,7 +23,7 @@ class StateLock:
     def take(self) -> None:
         """Raises BusyError naming the process that holds it, StoreError where it cannot be made."""
         try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             file = self.path.open("a+")
         except OSError as error:
             raise StoreError(

@@ -27,7 +27,7 @@ def open_writer(path: Path, synchronous: str = "FULL") -> Connection:
     """
     fresh = not path.exists()
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_private(path)
         connection = sqlite3.connect(
             path, isolation_level=None, check_same_thread=False, timeout=5.0
         )
@@ -67,6 +67,15 @@ def open_reader(path: Path) -> Connection:
             ) from error
         raise _explain(path, error) from error
     return connection
+
+
+def make_private(path: Path) -> None:
+    """Make the file, and its folder, for this user alone: secrets of nodes and networks lie in it.
+
+    What is there already keeps the modes that its owner gave it. Raises OSError.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    os.close(os.open(path, os.O_CREAT | os.O_RDONLY, 0o600))
 
 
 def sync_folder(folder: Path) -> None:

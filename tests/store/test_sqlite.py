@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
 
 from gateway.errors import StoreError
+from gateway.store.commands import CommandFile
 from gateway.store.sqlite import open_reader, open_writer
 
 
@@ -50,3 +52,20 @@ def test_reading_what_is_not_there_says_how_to_make_it(tmp_path: Path) -> None:
         open_reader(tmp_path / "gateway.db")
     assert "gateway run" in caught.value.hint
     assert not (tmp_path / "gateway.db").exists()
+
+
+def test_what_holds_secrets_is_for_its_user_alone(tmp_path: Path) -> None:
+    """Database, its log, the commands and the folder: others may not even look (umask 022 or not)."""
+    folder = tmp_path / "state"
+    before = os.umask(0o022)
+    try:
+        connection = open_writer(folder / "gateway.db")
+        connection.execute("CREATE TABLE t (x)")
+        CommandFile(folder / "commands.db").put("status", "", {})
+        modes = {path.name: path.stat().st_mode & 0o777 for path in (folder, *folder.iterdir())}
+        connection.close()
+    finally:
+        os.umask(before)
+    assert modes.pop("state") == 0o700
+    assert {"gateway.db", "gateway.db-wal", "gateway.db-shm", "commands.db"} <= set(modes)
+    assert set(modes.values()) == {0o600}
