@@ -1,16 +1,35 @@
-"""One gateway for one state folder: a lock that the kernel drops when its process dies."""
+"""One gateway for one state folder: a lock that the kernel drops when its process dies.
+
+The file says whose it is (process, host, since when) and stays when the lock is gone: what is in it
+counts only while somebody holds the lock, so a stale file keeps nobody out.
+"""
 
 from __future__ import annotations
 
 import fcntl
 import os
+import socket
 import time
+from datetime import datetime
 from pathlib import Path
-from typing import IO
+from typing import IO, NamedTuple
 
 from gateway.errors import BusyError, StoreError
 
 NAME = "gateway.lock"
+
+
+class Holder(NamedTuple):
+    """Who holds a state folder, as far as the file says."""
+
+    pid: int = -1
+    host: str = ""
+    since: str = ""
+
+    def __str__(self) -> str:
+        known = f"process {self.pid}" if self.pid > 0 else "unknown"
+        known += f" on {self.host}" if self.host else ""
+        return known + (f" since {self.since}" if self.since else "")
 
 
 class StateLock:
@@ -21,7 +40,7 @@ class StateLock:
         self._file: IO[str] | None = None
 
     def take(self) -> None:
-        """Raises BusyError naming the process that holds it, StoreError where it cannot be made."""
+        """Raises BusyError naming who holds it, StoreError where it cannot be made."""
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             file = self.path.open("a+")
@@ -34,24 +53,53 @@ class StateLock:
         try:
             _lock(file)
         except OSError as error:
-            file.seek(0)
-            holder = file.read().strip() or "unknown"
+            found = _read(file)
             file.close()
-            raise BusyError(
-                f"another gateway (process {holder}) uses {self.path.parent}",
-                why="two gateways on one store would both answer the same nodes",
-                hint=f"stop it first (kill {holder}), or start this one with another --state-dir",
-            ) from error
-        file.truncate(0)
-        file.write(f"{os.getpid()}\n")
-        file.flush()
+            raise _taken(self.path.parent, found) from error
         self._file = file
+        self._sign()
 
     def release(self) -> None:
         """Let go; the file stays."""
         if self._file is not None:
             self._file.close()
             self._file = None
+
+    def _sign(self) -> None:
+        """Say whose it is; what cannot write one line here could journal nothing either."""
+        assert self._file is not None
+        since = datetime.now().astimezone().isoformat(sep=" ", timespec="seconds")
+        try:
+            self._file.truncate(0)
+            self._file.write(f"{os.getpid()} {socket.gethostname()} {since}\n")
+            self._file.flush()
+        except OSError as error:
+            self.release()
+            raise StoreError(
+                f"the state folder {self.path.parent} cannot be written",
+                why=error.strerror or str(error),
+                hint="make space on its disk, or name another folder with --state-dir",
+            ) from error
+
+
+def holder(folder: Path) -> int | None:
+    """The process id of the gateway that runs on this folder, None where none does."""
+    found = who(folder)
+    return None if found is None else found.pid
+
+
+def who(folder: Path) -> Holder | None:
+    """Who runs on this folder, None where nobody does."""
+    try:
+        file = (folder / NAME).open("r")
+    except OSError:
+        return None
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except OSError:
+            return _read(file)
+    return None
 
 
 def _lock(file: IO[str], tries: int = 20) -> None:
@@ -67,16 +115,19 @@ def _lock(file: IO[str], tries: int = 20) -> None:
             return
 
 
-def holder(folder: Path) -> int | None:
-    """The process id of the gateway that runs on this folder, None where none does."""
-    try:
-        file = (folder / NAME).open("r")
-    except OSError:
-        return None
-    with file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except OSError:
-            text = file.read().strip()
-            return int(text) if text.isdigit() else -1
-    return None
+def _read(file: IO[str]) -> Holder:
+    file.seek(0)
+    pid, _, rest = file.read().strip().partition(" ")
+    host, _, since = rest.partition(" ")
+    return Holder(int(pid), host, since) if pid.isdigit() else Holder()
+
+
+def _taken(folder: Path, found: Holder) -> BusyError:
+    stop = f"kill {found.pid}" if found.pid > 0 else "sudo systemctl stop gateway"
+    if found.host not in ("", socket.gethostname()):
+        stop += f", on {found.host}"
+    return BusyError(
+        f"another gateway ({found}) uses {folder}",
+        why="two gateways on one store would both answer the same nodes",
+        hint=f"stop it first ({stop}), or start this one with another --state-dir",
+    )

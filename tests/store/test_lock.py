@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+import socket
 from pathlib import Path
 
 import pytest
 
 from gateway.errors import BusyError
-from gateway.store.lock import StateLock, holder
+from gateway.store.lock import NAME, StateLock, holder, who
 
 
 def test_a_second_gateway_is_refused_by_name(tmp_path: Path) -> None:
@@ -17,9 +18,33 @@ def test_a_second_gateway_is_refused_by_name(tmp_path: Path) -> None:
     assert holder(tmp_path) is None
     first.take()
     assert holder(tmp_path) == os.getpid()
-    with pytest.raises(BusyError, match=str(os.getpid())):
+    with pytest.raises(BusyError, match=f"process {os.getpid()} on {socket.gethostname()} since"):
         second.take()
     first.release()
     second.take()
     second.release()
     assert holder(tmp_path) is None
+
+
+def test_another_host_is_named_in_the_hint(tmp_path: Path) -> None:
+    """On a shared disk the number alone would end somebody else's process."""
+    first, second = StateLock(tmp_path), StateLock(tmp_path)
+    first.take()
+    (tmp_path / NAME).write_text("42 greenhouse 2026-01-01 12:00:00+00:00\n")
+    found = who(tmp_path)
+    assert found is not None
+    assert str(found) == "process 42 on greenhouse since 2026-01-01 12:00:00+00:00"
+    with pytest.raises(BusyError) as caught:
+        second.take()
+    assert "kill 42, on greenhouse" in caught.value.hint
+    first.release()
+
+
+def test_a_lock_without_a_name_is_told_as_such(tmp_path: Path) -> None:
+    """An older gateway wrote its number alone; a torn file says nothing."""
+    first = StateLock(tmp_path)
+    first.take()
+    for text, told in (("42\n", "process 42"), ("", "unknown"), ("junk", "unknown")):
+        (tmp_path / NAME).write_text(text)
+        assert str(who(tmp_path)) == told
+    first.release()
