@@ -82,3 +82,60 @@ def test_half_a_file_leaves_nothing(db: sqlite3.Connection, tmp_path: Path) -> N
     with pytest.raises(PluginError, match="cannot be applied"):
         migrations.migrate_plugin(db, "door", tmp_path)
     assert db.execute("SELECT count(*) FROM sqlite_master WHERE name = 'door_a'").fetchone() == (0,)
+
+
+def test_an_older_plugin_is_refused(db: sqlite3.Connection, tmp_path: Path) -> None:
+    """Tables of a newer version of a plugin are left alone, as those of a newer core are."""
+    (tmp_path / "0001_a.sql").write_text("CREATE TABLE door_a (n)")
+    (tmp_path / "0002_b.sql").write_text("ALTER TABLE door_a ADD COLUMN m")
+    migrations.migrate_plugin(db, "door", tmp_path)
+    (tmp_path / "0002_b.sql").unlink()
+    with pytest.raises(PluginError, match="schema 2, this version knows 1") as caught:
+        migrations.migrate_plugin(db, "door", tmp_path)
+    assert "newer version" in caught.value.why
+    assert db.execute("SELECT m FROM door_a").fetchall() == []
+
+
+@pytest.mark.parametrize(
+    "word", ["COMMIT", "begin", "PRAGMA user_version=7", "/* x */ -- y\n VACUUM"]
+)
+def test_a_file_cannot_leave_its_transaction(
+    db: sqlite3.Connection, tmp_path: Path, word: str
+) -> None:
+    """A statement that would end the transaction is refused before the first one ran."""
+    (tmp_path / "0001_a.sql").write_text(
+        f"CREATE TABLE door_a (n);\n{word};\nCREATE TABLE door_b (n)"
+    )
+    with pytest.raises(PluginError, match=r"0001_a\.sql has"):
+        migrations.migrate_plugin(db, "door", tmp_path)
+    assert db.execute("SELECT count(*) FROM sqlite_master WHERE name LIKE 'door%'").fetchone() == (
+        0,
+    )
+
+
+def test_statements_are_told_apart() -> None:
+    """A semicolon in a text, a comment or a trigger ends nothing; what follows the last one counts."""
+    text = (
+        "-- one; two\nCREATE TABLE a (n DEFAULT 'x;y'); CREATE TABLE b (n);\n"
+        "CREATE TRIGGER t AFTER INSERT ON a BEGIN DELETE FROM b; DELETE FROM a; END;\n"
+        "INSERT INTO a\n  VALUES ('c')\n-- the end\n"
+    )
+    found = list(migrations.statements(text))
+    assert len(found) == 4
+    assert "".join(found).split() == text.split()
+    assert list(migrations.statements("-- nothing\n;\n  \n")) == ["-- nothing\n;"]
+
+
+def test_what_is_due_is_known_before(
+    db: sqlite3.Connection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A new database and one of today have nothing due; an older one names where it would go."""
+    assert migrations.core_due(sqlite3.connect(":memory:")) == 0
+    assert migrations.core_due(db) == 0
+    (tmp_path / "0001_a.sql").write_text("CREATE TABLE door_a (n)")
+    assert migrations.plugin_due(db, "door", tmp_path) == 0
+    migrations.migrate_plugin(db, "door", tmp_path)
+    (tmp_path / "0002_b.sql").write_text("ALTER TABLE door_a ADD COLUMN m")
+    assert migrations.plugin_due(db, "door", tmp_path) == 2
+    monkeypatch.setattr(migrations, "CORE", tmp_path)
+    assert migrations.core_due(db) == 2
