@@ -7,10 +7,10 @@ ONCE   ?=
 NODES  ?= 3
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check e2e field bench clean
+.PHONY: help run test check soak-flash e2e field bench clean
 
 help: ## Show the verbs
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
 
 # -- setting up: each stamp is made anew when what it depends on changes ----------------------
 $(VENV)/.run-ready: requirements/run.txt pyproject.toml tools/fetch_umqtt.py
@@ -41,6 +41,9 @@ check: $(VENV)/.test-ready ## Lint and types
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 	@$(BIN)/pyright --project device/pyrightconfig.json
+
+soak-flash: $(VENV)/.test-ready ## Power cuts on a node's flash: every byte and every pair, on every chip
+	@SOAK_FLASH=1 $(BIN)/python -m pytest -q -s --timeout 1200 tests/device/test_power_cuts.py $(ARGS)
 
 e2e: $(VENV)/.test-ready ## The journeys alone
 	@$(BIN)/python -m pytest -q tests/e2e $(ARGS)

@@ -67,7 +67,8 @@ def unpack(number, content):
         head = json.loads(head)
         if sha256_hex(text) != head["sha"] and head["rev"]:
             return None
-        return Config(number, head["rev"], head["sha"], text, head["kept"], json.loads(text))
+        # flash has the text; a small heap need not
+        return Config(number, head["rev"], head["sha"], b"", head["kept"], json.loads(text))
     except (ValueError, KeyError, TypeError, AttributeError):
         return None
 

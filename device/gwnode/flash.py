@@ -1,7 +1,8 @@
-"""Two slots and a boot record, each written twice in turn: a torn write leaves the other one."""
+"""Files that are written in pairs, each in turn: a torn write leaves the other one."""
 # A file is: magic, sequence, length, CRC32, content. Of two files the valid one with the higher
 # sequence counts. Writes go to the other one, are synced and read back. No rename: on FAT that is a
-# window without a file. An unchanged content is not written.
+# window without a file. An unchanged content is not written. Nothing here holds a content twice:
+# what is only looked at is read in pieces.
 
 import binascii
 import os
@@ -10,39 +11,63 @@ import struct
 _HEAD = "<4sIII"
 _SIZE = struct.calcsize(_HEAD)
 _MAGIC = b"HG01"
+_PIECE = 256
+_NOT_THERE = 2  # ENOENT
 
 
-def _crc(sequence, content):
+def _crc(sequence, content=b""):
     return binascii.crc32(content, binascii.crc32(struct.pack("<I", sequence))) & 0xFFFFFFFF
+
+
+def look(path):
+    """(sequence, CRC, why): what a file is, without its content. The sequence is None where it is not
+    whole, and then `why` says what is wrong; both are None for a file that is not there."""
+    try:
+        with open(path, "rb") as file:
+            head = file.read(_SIZE)
+            if len(head) < _SIZE:
+                return None, 0, "torn"
+            magic, sequence, length, wanted = struct.unpack(_HEAD, head)
+            crc = _crc(sequence)
+            while length:
+                piece = file.read(min(length, _PIECE))
+                if not piece:
+                    return None, 0, "torn"
+                crc = binascii.crc32(piece, crc) & 0xFFFFFFFF
+                length -= len(piece)
+    except OSError as error:
+        return None, 0, None if error.errno == _NOT_THERE else "unreadable: %s" % error
+    if magic != _MAGIC or crc != wanted:
+        return None, 0, "damaged"
+    return sequence, crc, None
 
 
 def read(path):
     """(sequence, content) of a file, None where it is not whole."""
+    sequence = look(path)[0]
+    if sequence is None:
+        return None
     try:
         with open(path, "rb") as file:
-            data = file.read()
+            head = file.read(_SIZE)
+            content = file.read(struct.unpack(_HEAD, head)[2])
     except OSError:
-        return None
-    if len(data) < _SIZE:
-        return None
-    magic, sequence, length, crc = struct.unpack(_HEAD, data[:_SIZE])
-    content = data[_SIZE : _SIZE + length]
-    if magic != _MAGIC or len(content) != length or crc != _crc(sequence, content):
         return None
     return sequence, content
 
 
 def write(path, sequence, content):
     """Write, sync, read back. Raises OSError where the file is not what was written."""
-    head = struct.pack(_HEAD, _MAGIC, sequence, len(content), _crc(sequence, content))
+    crc = _crc(sequence, content)
     with open(path, "wb") as file:
-        file.write(head + content)
+        file.write(struct.pack(_HEAD, _MAGIC, sequence, len(content), crc))
+        file.write(content)
         file.flush()
         if hasattr(os, "fsync") and hasattr(file, "fileno"):
             os.fsync(file.fileno())
     if hasattr(os, "sync"):
         os.sync()
-    if read(path) != (sequence, content):
+    if look(path) != (sequence, crc, None):
         raise OSError(5, "read back differs")
 
 
@@ -52,30 +77,32 @@ class Pair:
     def __init__(self, folder, name):
         self._paths = (folder + "/" + name + ".a", folder + "/" + name + ".b")
 
+    def wrong(self):
+        """What is wrong with which file, as texts; nothing for one that is not there."""
+        found = [(path, look(path)[2]) for path in self._paths]
+        return ["%s %s" % (path[path.rfind("/") + 1 :], why) for path, why in found if why]
+
     def newest(self):
-        """(which, sequence, content) of the valid one with the higher sequence, None for none."""
-        best = None
-        for which, path in enumerate(self._paths):
-            found = read(path)
-            if found and (best is None or found[0] > best[1]):
-                best = (which, found[0], found[1])
-        return best
+        """(sequence, content) of the valid one with the higher sequence, None for none."""
+        which, sequence = self._newest()
+        return read(self._paths[which]) if sequence else None
 
     def both(self):
         """(sequence, content) of each valid one."""
         return [found for found in (read(path) for path in self._paths) if found]
 
-    def put(self, content, sequence=None, keep=None):
-        """Write to the file that is not the newest, or not the one with the sequence `keep`."""
-        newest = self.newest()
-        if sequence is None and newest and newest[2] == content:
-            return
-        which = 0 if newest is None else 1 - newest[0]
-        if keep is not None:
-            which = 0
-            for number, path in enumerate(self._paths):
-                found = read(path)
-                if found and found[0] == keep:
-                    which = 1 - number
-        number = sequence if sequence is not None else (newest[1] + 1 if newest else 1)
-        write(self._paths[which], number, content)
+    def put(self, content):
+        """Write to the file that is not the newest; nothing where that has this content already."""
+        which, sequence = self._newest()
+        if not sequence or read(self._paths[which]) != (sequence, content):
+            write(self._paths[1 - which], sequence + 1, content)
+
+    def put_as(self, sequence, content, keep):
+        """Write as this sequence to the file that has not the sequence `keep`."""
+        kept = look(self._paths[0])[0] == keep
+        write(self._paths[1 if kept else 0], sequence, content)
+
+    def _newest(self):
+        # which one, and its sequence; 0 where neither is whole
+        first, second = [look(path)[0] or 0 for path in self._paths]
+        return (0, first) if first > second else (1, second)

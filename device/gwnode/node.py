@@ -2,7 +2,7 @@
 # Rules of this file. `now` is a monotonic count of milliseconds that never wraps. Events and actions
 # are tuples whose first item is their name:
 #   in:  connected | failed why | lost why | message topic payload | oversized topic size |
-#        acked mark | saved | unsaved why | tick
+#        acked mark | saved | unsaved why | trouble component text | tick
 #   out: open mqtt will_topic will | subscribe topics | publish topic payload retain mark |
 #        save slot content record | record content | flush | close | clock unix | restart why | log text
 # Promises: hello on every connect, repeated until a receipt that counts; beats always; a config that
@@ -14,6 +14,7 @@ from . import commands, greeting, say, trial
 from .protocol import TEMP_GH, TEMP_ZONE, Refused, is_temp, temp_topic
 
 _MINUTE = 60000
+_MOST_TROUBLES = 8  # texts of one boot
 _SETTLED = 10000  # a connection that lived this long was a good one
 
 
@@ -47,6 +48,8 @@ class Node:
         self.wanted = None  # a config that is being written
         self.told = False  # this boot has said which pair failed last
         self.seen = []  # (cmd_id, the answer that is repeated), oldest first
+        self.troubles = []  # (component, text) that the next connection tells
+        self.told_troubles = []
 
     # -- names and numbers -----------------------------------------------------------------------
 
@@ -118,6 +121,9 @@ class Node:
             self.told = True
             say.final(self, out)
         say.report_all(self, out)
+        for component, text in self.troubles:
+            say.error(self, out, now, component, "trouble", text)
+        self.troubles = []
 
     def on_failed(self, out, now, why):
         self.connected = False
@@ -188,6 +194,16 @@ class Node:
 
     def on_unsaved(self, out, now, why):
         trial.unsaved(self, out, now, why)
+
+    def on_trouble(self, out, now, component, text):
+        """Something of this board does not work: told once a boot, as soon as there is somebody."""
+        if text in self.told_troubles or len(self.told_troubles) >= _MOST_TROUBLES:
+            return
+        self.told_troubles.append(text)
+        if self.connected:
+            say.error(self, out, now, component, "trouble", text)
+        else:
+            self.troubles.append((component, text))
 
     def switch(self, out, now):
         """Everything may have changed: name space, broker, Wi-Fi. Begin the connection anew."""

@@ -4,12 +4,12 @@
 # What the window has no room for waits in a short backlog; what is given up is counted.
 
 import gc
-import json
 import sys
 
-from . import VERSION, board, config, flash, log, settings
+from . import VERSION, board, config, log, settings
 from .link import BusyError, Link, LinkError
 from .node import Node
+from .storage import Storage
 
 _FLUSH_MS = 800
 _WAIT_MS = 50
@@ -22,37 +22,24 @@ class Runner:
 
     def __init__(self, folder):
         self.settings = _settings(folder)
-        self.slots = flash.Pair(folder, "slot")
-        self.records = flash.Pair(folder, "boot")
+        self.storage = Storage(folder)
         self.link = None
         self.links = {}  # the link of a broker is kept: it remembers the address and the packet ids
         self.events = []
         self.backlog = []  # (topic, payload, retain, mark)
         self.marks = {}  # packet id -> mark
-        store = self._store()
-        self._count_boot(store)
-        seed = int.from_bytes(board.random_bytes(3), "big")
-        self.node = Node(self.settings, store, board.boot_id(), board.facts, seed)
-
-    def _store(self):
         known = self.settings
-        slots = [config.unpack(number, content) for number, content in self.slots.both()]
-        newest = self.records.newest()
-        record = json.loads(newest[2]) if newest else None
         claim_key, legacy = known.get("claim_key", ""), known.get("legacy") is True
-        return config.Store(config.base(known), [c for c in slots if c], record, claim_key, legacy)
+        store = self.storage.load(config.base(known), claim_key, legacy)
+        seed = int.from_bytes(board.random_bytes(3), "big")
+        self.node = Node(known, store, board.boot_id(), board.facts, seed)
+        for text in self.storage.troubles:
+            self._trouble(text)
 
-    def _count_boot(self, store):
-        """Before the document is applied: a config that resets us is left after three."""
-        failed = store.booted()
-        if not (store.trial or failed):
-            return
-        try:
-            self.records.put(store.record())
-        except OSError as error:
-            # what cannot be counted must not be tried, or it is tried for ever
-            log.error("the boot record was not written: %s" % error)
-            store.trial = None
+    def _trouble(self, text):
+        """Flash is not as it should be: say so here, and to the gateway."""
+        log.error("flash: %s" % text)
+        self.events.append(("trouble", "flash", text))
 
     def run(self):
         """For ever, or until somebody ends us."""
@@ -165,8 +152,7 @@ class Runner:
 
     def do_save(self, number, content, record):
         try:
-            self.records.put(record)
-            self.slots.put(content, number, keep=json.loads(record)["good"])
+            self.storage.save(number, content, record)
         except (OSError, MemoryError) as error:
             # without an answer the node would wait for it for ever
             self.events.append(("unsaved", str(error) or type(error).__name__))
@@ -175,9 +161,9 @@ class Runner:
 
     def do_record(self, record):
         try:
-            self.records.put(record)
+            self.storage.put_record(record)
         except OSError as error:
-            log.error("the boot record was not written: %s" % error)
+            self._trouble("boot record not written: %s" % error)
 
     def do_flush(self):
         """Give what was said a moment to be acknowledged; what comes meanwhile waits its turn."""

@@ -166,3 +166,18 @@ def test_time_stamps_are_integers():
     for kind in ("status", "heartbeat"):
         for name in ("ts", "uptime", "seq"):
             assert isinstance(rig.last(kind).get(name, 0), int)
+
+
+def test_what_is_wrong_with_the_board_is_told_once():
+    """Before there is a connection it waits for one; the same text is not told twice in a boot."""
+    rig = Rig(mqtt={"host": "two", "port": 1})
+    rig.do(("trouble", "flash", "slot.a damaged"))
+    rig.do(("trouble", "flash", "slot.a damaged"))
+    rig.brokers = ["two"]
+    rig.wait(70)
+    (error,) = rig.heard("error")
+    assert (error["component"], error["error_code"]) == ("flash", "trouble")
+    assert error["message"] == "slot.a damaged"
+    for number in range(20):
+        rig.do(("trouble", "flash", "boot record not written: %d" % number))
+    assert len(rig.heard("error")) == 8
