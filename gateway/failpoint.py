@@ -8,8 +8,8 @@ environment names one, and a test proves that each label is reached and survived
 - `raise`: FailpointError; `eio`: OSError(EIO); `sleep:MS`: the thread stands still;
 - `trace:FILE`: the label is appended to FILE the first time it is reached.
 
-`@N` behind an action means the N-th time that the label is reached (default the first), and the
-label `*` stands for all of them.
+`@N` behind an action means the N-th time that the label is reached (default the first), `@N+` that
+time and every later one; the label `*` stands for all of them.
 """
 
 from __future__ import annotations
@@ -36,6 +36,7 @@ class _Term:
     action: str
     argument: str
     at: int
+    on: bool
     reached: int = 0
 
 
@@ -60,13 +61,16 @@ def arm(text: str) -> None:
         label, equals, rest = part.partition("=")
         action, _, times = rest.partition("@")
         action, _, argument = action.partition(":")
-        if not (label and equals) or action not in ACTIONS or (times and not times.isdigit()):
+        number = times.removesuffix("+") or "1"
+        if not (label and equals) or action not in ACTIONS or not number.isdigit():
             raise SettingsError(
                 f"{VARIABLE} has {part!r}",
-                why="a term is label=action or label=action@N",
+                why="a term is label=action, label=action@N or label=action@N+",
                 hint=f"actions: {', '.join(ACTIONS)} (sleep:MILLISECONDS, trace:FILE)",
             )
-        terms.setdefault(label, []).append(_Term(action, argument, int(times or 1)))
+        terms.setdefault(label, []).append(
+            _Term(action, argument, int(number), times.endswith("+"))
+        )
     _seen.clear()
     _terms.clear()
     _terms.update(terms)
@@ -86,7 +90,7 @@ def _reach(label: str) -> None:
             continue
         with _lock:
             term.reached += 1
-            due = term.reached == term.at
+            due = term.reached >= term.at if term.on else term.reached == term.at
         if due:
             _act(label, term)
 

@@ -40,6 +40,15 @@ def test_it_happens_at_the_named_time_and_once() -> None:
     failpoint("a")
 
 
+def test_it_may_happen_from_a_time_on() -> None:
+    """`@2+`: the second time and all others."""
+    arm("a=raise@2+")
+    failpoint("a")
+    for _ in range(3):
+        with pytest.raises(FailpointError):
+            failpoint("a")
+
+
 def test_eio_is_what_a_broken_disk_says() -> None:
     """An OSError with errno EIO, at whatever label comes second."""
     arm("*=eio@2")

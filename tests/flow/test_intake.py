@@ -1,0 +1,112 @@
+"""What an acknowledgement and a receipt mean: looked up in the store at the moment when they arrive."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gateway import Gateway
+from gateway.failpoint import arm
+from gateway.testing.process import Peer, hello, until
+
+Make = Callable[..., Gateway]
+HARDWARE = "esp32-0123456789ab"
+
+
+@pytest.fixture
+def slow_commits() -> Iterator[None]:
+    """Every commit takes a while: whoever does not wait for it is early."""
+    arm("writer.applied=sleep:200@1+")
+    yield
+    arm("")
+
+
+def rows(state: Path, sql: str) -> list[tuple[Any, ...]]:
+    connection = sqlite3.connect(f"{(state / 'gateway.db').as_uri()}?mode=ro", uri=True)
+    try:
+        return connection.execute(sql).fetchall()
+    finally:
+        connection.close()
+
+
+def running(make: Make, **more: Any) -> Gateway:
+    gateway = make(**more)
+    gateway.start()
+    until(lambda: gateway.facts()["connected"], what="the connection")
+    return gateway
+
+
+@pytest.mark.usefixtures("slow_commits")
+def test_a_receipt_means_that_the_node_is_on_disk(make: Make, peer: Peer, tmp_path: Path) -> None:
+    """Whoever hears the receipt finds the registration committed, not about to be."""
+    running(make)
+    peer.listen(f"hydro/gh-temp/zn-temp/{HARDWARE}/hello_ack")
+    peer.say("hydro/node_hello", hello(HARDWARE, boot_id="00000001", seq=1))
+    until(lambda: peer.heard("hello_ack"), what="the receipt")
+    assert rows(tmp_path / "state", "SELECT lifecycle_state FROM nodes") == [
+        ("REGISTERED_BACKEND",)
+    ]
+
+
+@pytest.mark.usefixtures("slow_commits")
+def test_what_is_acknowledged_is_in_the_journal(
+    make: Make, peer: Peer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At every PUBACK, the message is committed."""
+    found: list[int] = []
+    gateway = running(make)
+    assert gateway._engine is not None
+    intake = gateway._engine.intake
+    acknowledge = intake._ack
+
+    def look(tokens: list[Any]) -> None:
+        found.append(
+            len(rows(tmp_path / "state", "SELECT 1 FROM journal WHERE kind = 'node_hello'"))
+        )
+        acknowledge(tokens)
+
+    monkeypatch.setattr(intake, "_ack", look)
+    peer.say("hydro/node_hello", hello(HARDWARE, boot_id="00000001", seq=1))
+    until(lambda: found, what="the acknowledgement")
+    assert found[0] == 1
+
+
+def test_a_message_is_the_same_by_boot_and_number(make: Make, peer: Peer) -> None:
+    """Repeated within its boot it is a duplicate; the same number in the next boot is news."""
+    gateway = running(make)
+    peer.listen(f"hydro/gh-temp/zn-temp/{HARDWARE}/hello_ack")
+    for boot in ("00000001", "00000001", "00000002"):
+        peer.say("hydro/node_hello", hello(HARDWARE, boot_id=boot, seq=1))
+    until(lambda: peer.heard("hello_ack", boot_id="00000002"), what="the second boot's receipt")
+    counts = gateway.facts()["counts"]
+    assert (counts["journaled"], counts["duplicate"]) == (2, 1)
+
+
+def test_a_beat_of_the_next_boot_is_no_old_one(make: Make, peer: Peer, tmp_path: Path) -> None:
+    """Beats count from 1 in each boot."""
+    gateway = running(make)
+    topic = f"hydro/gh-temp/zn-temp/{HARDWARE}/heartbeat"
+    for boot, seq in (("00000001", 5), ("00000001", 4), ("00000002", 1)):
+        peer.say(topic, {"uptime": 1, "boot_id": boot, "seq": seq})
+    until(lambda: gateway.facts()["counts"].get("received", 0) >= 3, what="three beats")
+    until(lambda: gateway.facts()["waiting"] == 0, what="no work left")
+    kept = rows(
+        tmp_path / "state", "SELECT first_seq FROM journal WHERE kind = 'heartbeat' ORDER BY id"
+    )
+    assert kept == [(5,), (1,)]
+    assert gateway.facts()["counts"]["duplicate"] == 1
+
+
+def test_what_is_refused_is_acknowledged_too(make: Make, peer: Peer) -> None:
+    """Else the broker's window fills with what nobody will ever take."""
+    gateway = running(make)
+    for number in range(200):
+        peer.say("hydro/node_hello", b"\xff%d" % number, wait=False)
+    peer.listen(f"hydro/gh-temp/zn-temp/{HARDWARE}/hello_ack")
+    peer.say("hydro/node_hello", hello(HARDWARE, boot_id="00000001", seq=1))
+    until(lambda: peer.heard("hello_ack"), what="the receipt behind them")
+    assert gateway.facts()["counts"]["refused:not_utf8"] == 200
