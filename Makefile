@@ -7,7 +7,7 @@ ONCE   ?=
 NODES  ?= 3
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check soak-flash e2e field bench clean
+.PHONY: help run test check soak-flash e2e field mutants bench clean
 
 help: ## Show the verbs
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -50,6 +50,9 @@ e2e: $(VENV)/.test-ready ## The journeys alone
 
 field: $(VENV)/.test-ready ## What went wrong in the field, one test each
 	@$(BIN)/python -m pytest -q tests/field $(ARGS)
+
+mutants: $(VENV)/.test-ready ## Seeded defects: does each one's test notice it? (names in ARGS, a few minutes)
+	@$(BIN)/python tests/mutants $(ARGS)
 
 bench: $(VENV)/.test-ready ## Measure; prints the tables that docs/figures.md keeps
 	@$(BIN)/python -m bench $(ARGS)

@@ -94,6 +94,14 @@ def test_a_broker_outage_is_no_fleet_outage(bench: PluginBench) -> None:
     assert sweep(bench) in ("late", "offline")
 
 
+def test_silence_counts_from_when_we_listen_again() -> None:
+    """Also where a turn was asked for before the outage and comes behind it."""
+    pulse = beat(Pulse(), Beat("0000000a", 1, 1, 1, 15.0), NOW, GRACE)
+    later = NOW + 1000
+    assert passed(pulse, later, later - 10, GRACE) == pulse
+    assert passed(pulse, later, later - late_after(15, GRACE), GRACE).life == "late"
+
+
 def test_history_is_no_life(bench: PluginBench) -> None:
     """Backlog and retained messages move neither life nor last_seen_at."""
     beats(bench, live=False)

@@ -119,6 +119,23 @@ def test_nothing_leaves_while_disconnected(tmp_path: Path) -> None:
     assert run(tmp_path / "x.db", body)[1] == 0
 
 
+def test_what_the_broker_has_not_acknowledged_is_kept(tmp_path: Path) -> None:
+    """While a publish is under way its row stays: a crash now must not lose it."""
+    seen: list[int] = []
+
+    async def body(outbox: Outbox, broker: Broker, writer: Writer) -> None:
+        broker.hold = asyncio.Event()
+        await put(outbox, writer, [parcel(1)])
+        outbox.connected(True)
+        for _ in range(20):  # the publish is under way, and whatever was queued before it is done
+            await writer.submit(lambda _connection: None)
+        seen.append(await writer.submit(lambda c: len(rows.waiting(c))))
+        broker.hold.set()
+
+    broker, left = run(tmp_path / "gateway.db", body)
+    assert (seen, broker.got, left) == ([1], [("hydro/1", 1)], 0)
+
+
 def test_a_newer_message_replaces_one_that_has_not_left(tmp_path: Path) -> None:
     """With the same key only the newest is sent."""
 
