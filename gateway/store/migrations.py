@@ -96,11 +96,7 @@ def migrate_plugin(connection: Connection, plugin: str, folder: Path) -> int:
             continue
         _check(plugin, file.name, text)
         hashes.append(digest)
-        mark = (
-            "INSERT INTO plugins (name, schema_version, hashes) VALUES "
-            f"({_quote(plugin)}, {number}, {_quote(json.dumps(hashes))}) ON CONFLICT (name) DO "
-            "UPDATE SET schema_version = excluded.schema_version, hashes = excluded.hashes"
-        )
+        mark = _plugin_mark(plugin, number, hashes)
         try:
             _apply(connection, text, mark)
         except Error as error:
@@ -108,6 +104,14 @@ def migrate_plugin(connection: Connection, plugin: str, folder: Path) -> int:
                 plugin, f"{file.name} cannot be applied", why=str(error), hint="mend the SQL"
             ) from error
     return len(files)
+
+
+def _plugin_mark(plugin: str, number: int, hashes: list[str]) -> str:
+    return (
+        "INSERT INTO plugins (name, schema_version, hashes) VALUES "
+        f"({_quote(plugin)}, {number}, {_quote(json.dumps(hashes))}) ON CONFLICT (name) DO "
+        "UPDATE SET schema_version = excluded.schema_version, hashes = excluded.hashes"
+    )
 
 
 def statements(text: str) -> Iterator[str]:

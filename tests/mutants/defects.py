@@ -345,16 +345,16 @@ DEFECTS = (
     Defect(
         "slot-without-checksum",
         "device/gwnode/flash.py",
-        " or crc != _crc(sequence, content)",
-        "",
+        " or crc != wanted:",
+        ":",
         "tests/device/test_flash.py::test_a_flipped_bit_is_a_slot_that_is_not_there",
     ),
     Defect(
         "slot-over-the-good-one",
         "device/gwnode/flash.py",
-        "                which = 1 - number\n",
-        "                which = number\n",
-        "tests/device/test_flash.py::test_power_cut_at_every_byte",
+        "self._paths[1 if kept else 0]",
+        "self._paths[0 if kept else 1]",
+        "tests/device/test_power_cuts.py::test_a_cut_in_any_operation_leaves_the_old_or_the_new",
     ),
     Defect(
         "packet-id-zero",
