@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import IO, NamedTuple
 
 from gateway.errors import BusyError, StoreError
+from gateway.store.sqlite import make_folder
 
 NAME = "gateway.lock"
 
@@ -42,7 +43,7 @@ class StateLock:
     def take(self) -> None:
         """Raises BusyError naming who holds it, StoreError where it cannot be made."""
         try:
-            self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            make_folder(self.path.parent)
             file = self.path.open("a+")
         except OSError as error:
             raise StoreError(

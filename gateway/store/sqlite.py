@@ -1,11 +1,13 @@
 """Opening SQLite the way the promise needs it (DESIGN §5).
 
 `synchronous` belongs to a connection, not to the file, and a pragma that is not fetched can swallow
-an error: every pragma here is read back. A file made anew is only safe once its folder is synced.
+an error: every pragma here is read back. A file made anew is only safe once its folder is synced,
+and a folder once the one above it is.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sqlite3
 from collections.abc import Sequence
@@ -25,7 +27,6 @@ def open_writer(path: Path, synchronous: str = "FULL") -> Connection:
 
     Raises StoreError where the file is no database, or cannot be made or written.
     """
-    fresh = not path.exists()
     try:
         make_private(path)
         connection = sqlite3.connect(
@@ -43,9 +44,8 @@ def open_writer(path: Path, synchronous: str = "FULL") -> Connection:
         except BaseException:
             connection.close()
             raise
-        if fresh:
-            failpoint("store.made")
-            sync_folder(path.parent)
+        failpoint("store.made")
+        sync_folder(path.parent)
     except (sqlite3.Error, OSError) as error:
         raise _explain(path, error) from error
     return connection
@@ -74,8 +74,21 @@ def make_private(path: Path) -> None:
 
     What is there already keeps the modes that its owner gave it. Raises OSError.
     """
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    make_folder(path.parent)
     os.close(os.open(path, os.O_CREAT | os.O_RDONLY, 0o600))
+
+
+def make_folder(folder: Path, mode: int = 0o700) -> None:
+    """Make a folder, and those above it, so that their names survive a power cut. Raises OSError.
+
+    One that is there may be the work of a run that was killed before it could sync the name, so the
+    name is synced in any case; where the folder above may not be read it is somebody else's work.
+    """
+    if not folder.exists():
+        make_folder(folder.parent, 0o777)
+        folder.mkdir(exist_ok=True, mode=mode)
+    with contextlib.suppress(PermissionError):
+        sync_folder(folder.parent)
 
 
 def sync_folder(folder: Path) -> None:
