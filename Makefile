@@ -7,10 +7,10 @@ ONCE   ?=
 NODES  ?= 3
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check soak-flash e2e field mutants bench clean
+.PHONY: help run test check e2e field mutants bench soak soak-power soak-flash clean
 
 help: ## Show the verbs
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
 
 # -- setting up: each stamp is made anew when what it depends on changes ----------------------
 $(VENV)/.run-ready: requirements/run.txt pyproject.toml tools/fetch_umqtt.py
@@ -28,6 +28,7 @@ $(VENV)/.test-ready: $(VENV)/.run-ready requirements/test.txt
 	@printf 'setting up        test tools, %s packages\n' "$$(grep -c '==' requirements/test.txt)"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements/test.txt
 	@sh tools/need-mosquitto.sh
+	@sh tools/need-strace.sh
 	@touch $@
 
 run: $(VENV)/.run-ready ## The main job: broker, gateway, three nodes, a config each (ONCE=1 to exit when done)
@@ -56,6 +57,11 @@ mutants: $(VENV)/.test-ready ## Seeded defects: does each one's test notice it? 
 
 bench: $(VENV)/.test-ready ## Measure; prints the tables that docs/figures.md keeps
 	@$(BIN)/python -m bench $(ARGS)
+
+soak: soak-power ## Faults at length: hours, not minutes
+
+soak-power: $(VENV)/.test-ready ## A million power cuts and ten thousand flipped bits
+	@$(BIN)/python -m tests.faults.power.soak $(ARGS)
 
 clean: ## Remove what the verbs made (never your state)
 	@rm -rf $(VENV) .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -14,10 +14,12 @@ import os
 import random
 import sqlite3
 import sys
+from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from gateway.errors import StoreError
+from gateway.store import sqlite
 from gateway.store.lock import StateLock
 from gateway.store.reader import Reader
 from gateway.store.sqlite import Connection, open_writer
@@ -28,11 +30,11 @@ FOLDER, DATABASE = "state", "gateway.db"
 
 
 class Job(NamedTuple):
-    """What one process does: the operations of a plan behind `first`, on a store below `root`."""
+    """What one process does: operations of a plan, those behind `first` up to `last`, on a store below `root`."""
 
     root: str
     seed: int
-    count: int
+    last: int
     first: int = 0
     synchronous: str = "FULL"
     pages: int = 40
@@ -43,6 +45,8 @@ class Job(NamedTuple):
     """Whether another connection reads all the while, as in the gateway."""
     cold: bool = False
     """The store is there; the writer's own thread opens it, as it does after trouble."""
+    names: bool = True
+    """False leaves out what makes the names of new files and folders durable: a negative control."""
     attempts: int = 0
     """Give up after so many openings: for disks that never work again. 0: never."""
 
@@ -63,7 +67,7 @@ class Lives:
     def __init__(self, job: Job) -> None:
         self._job = job
         self._path = job.folder / DATABASE
-        self._operations = Plan(job.seed, job.count).operations
+        self._operations = Plan(job.seed, job.last).operations
         self._dice = random.Random(f"pace {job.seed} {job.first}")
         self._loop = asyncio.get_running_loop()
         self._hopeless: asyncio.Future[None] = self._loop.create_future()
@@ -72,7 +76,7 @@ class Lives:
     async def run(self) -> None:
         """Every operation, each in its life."""
         job = self._job
-        numbers = range(job.first + 1, job.count + 1)
+        numbers = range(job.first + 1, job.last + 1)
         size = -(-len(numbers) // job.lives) or 1
         for begin in range(0, len(numbers) or 1, size):
             StateLock(job.folder).take()
@@ -84,11 +88,11 @@ class Lives:
         writer.start(self._broken() if self._job.cold else self._migrated())
         if self._job.reader:
             _read_on(reader)
-        waiting: set[asyncio.Future[object]] = set()
+        waiting: set[asyncio.Future[Any]] = set()
         for number in numbers:
             say(f"begun {number}")
             future = writer.submit(self._operations[number - 1])
-            future.add_done_callback(lambda done, n=number: _acknowledge(done, n))
+            future.add_done_callback(partial(_acknowledge, number))
             waiting.add(future)
             if len(waiting) > self._dice.choice((0, 0, 1, 4, 8)):
                 waiting = await self._next(waiting)
@@ -97,7 +101,7 @@ class Lives:
         await writer.close()
         reader.close()
 
-    async def _next(self, waiting: set[asyncio.Future[object]]) -> set[asyncio.Future[object]]:
+    async def _next(self, waiting: set[asyncio.Future[Any]]) -> set[asyncio.Future[Any]]:
         done, rest = await asyncio.wait(
             {*waiting, self._hopeless}, return_when=asyncio.FIRST_COMPLETED
         )
@@ -135,17 +139,23 @@ def _read_on(reader: Reader) -> None:
         return
 
 
+def _leave_out(folder: Path) -> None:
+    """In the place of what would sync this folder."""
+
+
 def _tell(error: Exception | None) -> None:
     say("mended" if error is None else "trouble")
 
 
-def _acknowledge(done: asyncio.Future[object], number: int) -> None:
+def _acknowledge(number: int, done: asyncio.Future[Any]) -> None:
     if not done.cancelled() and done.exception() is None:
         say(f"acknowledged {number}")
 
 
 async def main(job: Job) -> None:
     """Do the job; a start that the gateway refuses is said, as its command line would."""
+    if not job.names:
+        sqlite.sync_folder = _leave_out
     try:
         await Lives(job).run()
     except StoreError as error:

@@ -90,7 +90,10 @@ class Replay:
         """What of the cache is on the disk, in each image."""
         changes, namings = self._disk.pending(), self._disk.namings()
         everything = frozenset(naming.number for naming in namings)
-        yield "everything", (self._disk.forgetful, everything, tuple((change.number, None) for change in changes))
+        yield (
+            "everything",
+            (self._disk.forgetful, everything, tuple((change.number, None) for change in changes)),
+        )
         yield "synced", (False, frozenset(), ())
         for _ in range(subsets):
             likely = self._dice.choice((0.15, 0.5, 0.85))

@@ -92,7 +92,7 @@ class _Parser:
     def _began(self, name: str, rest: str) -> Iterator[Event]:
         """What counts from its beginning: words, and what a sync covers."""
         if name == "write" and rest.startswith("1<"):
-            yield Event("said", "", data=_bytes(rest))
+            yield Event("said", "", data=_bytes(rest).strip())
         elif name.endswith("sync"):
             path = self._file(rest)
             if path is not None:
@@ -136,7 +136,12 @@ class _Parser:
         elif name == "write":
             yield Event("append", path, data=_bytes(rest))
         else:
-            yield Event("write", path, int(rest[rest.rindex('"') :].split(",")[2].split(")")[0]), _bytes(rest))
+            yield Event(
+                "write",
+                path,
+                int(rest[rest.rindex('"') :].split(",")[2].split(")")[0]),
+                _bytes(rest),
+            )
 
     def _file(self, rest: str) -> str | None:
         """The path behind a file handle; None where it is not ours."""

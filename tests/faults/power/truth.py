@@ -22,7 +22,7 @@ TABLES = (*_CORE, "power_effects")
 Content = tuple[tuple[Any, ...], ...]
 
 
-class Wrong(AssertionError):  # noqa: N818 - what it says is that something is wrong
+class Wrong(AssertionError):
     """A store that is not right, and how."""
 
 
