@@ -58,7 +58,7 @@ mutants: $(VENV)/.test-ready ## Seeded defects: does each one's test notice it? 
 bench: $(VENV)/.test-ready ## Measure; prints the tables that docs/figures.md keeps
 	@$(BIN)/python -m bench $(ARGS)
 
-soak: soak-power ## Faults at length: hours, not minutes
+soak: soak-power soak-flash ## Faults at length: hours, not minutes
 
 soak-power: $(VENV)/.test-ready ## A million power cuts and ten thousand flipped bits
 	@$(BIN)/python -m tests.faults.power.soak $(ARGS)
