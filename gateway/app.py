@@ -12,8 +12,9 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from concurrent.futures import Future
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
@@ -22,7 +23,7 @@ from gateway.flow.loops import LoopThread
 from gateway.flow.tx import check_topic
 from gateway.protocol.codec import encode
 from gateway.service.handlers import Function, Handler, durable_name
-from gateway.settings.load import load
+from gateway.settings.load import Loaded, load
 from gateway.settings.model import Settings
 
 T = TypeVar("T")
@@ -32,9 +33,16 @@ class Gateway:
     """One gateway. Start it once; after `stop` make a new one."""
 
     def __init__(
-        self, settings: Settings | None = None, *, loop: asyncio.AbstractEventLoop | None = None
+        self,
+        settings: Settings | None = None,
+        *,
+        loop: asyncio.AbstractEventLoop | None = None,
+        files: Sequence[Path] = (),
     ) -> None:
-        self.settings = settings if settings is not None else load().settings
+        """`files` are the settings files, for the backups that the gateway makes by itself."""
+        loaded = load() if settings is None else Loaded(settings, {}, list(files), [])
+        self.settings = loaded.settings
+        self._files = loaded.files
         self._host_loop = loop
         self._thread: LoopThread | None = None
         self._engine: Engine | None = None
@@ -150,7 +158,7 @@ class Gateway:
     # -- within ------------------------------------------------------------------------------
 
     async def _start(self) -> None:
-        engine = Engine(self.settings, lambda kind, text: self._story(kind, text))
+        engine = Engine(self.settings, lambda kind, text: self._story(kind, text), self._files)
         with self._lock:
             handlers = list(self._handlers)
         await engine.start(handlers)

@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +31,7 @@ from gateway.flow.work import Effect, Ids, Unit
 from gateway.host.registry import Plugin, Registry
 from gateway.service.handlers import Handler, Handlers
 from gateway.service.jobs import Jobs
+from gateway.service.keeper import LOOK, Keeper
 from gateway.service.operator import Operator
 from gateway.service.uplink import Uplink, known_handlers
 from gateway.service.view import HostView
@@ -51,13 +52,14 @@ Story = Callable[[str, str], None]
 class Engine:
     """One running gateway."""
 
-    def __init__(self, settings: Settings, story: Story) -> None:
+    def __init__(self, settings: Settings, story: Story, files: Sequence[Path] = ()) -> None:
         self.settings = settings
         self.folder = Path(settings.state_dir).expanduser()
         self.story = story
         self.trouble: Exception | None = None
         self._started_at = time.time()
         self._lock = StateLock(self.folder)
+        self._keeper = Keeper(settings, self.folder, files, story)
         self._tasks: list[asyncio.Task[None]] = []
         # what has to be let go of, last taken first, however far the start came
         self._undo: list[Callable[[], Coroutine[Any, Any, None]]] = []
@@ -100,11 +102,13 @@ class Engine:
         def open_connection() -> Connection:
             return open_writer(path, level)
 
-        connection = open_connection()
-        migrations.migrate_core(connection)
+        connection = self._keeper.open(open_connection)
         self.registry = Registry.load(self.settings)
+        self._keeper.before_migrations(connection, self.registry.ready())
+        migrations.migrate_core(connection)
         for plugin in self.registry.ready():
             self._migrate(connection, plugin)
+        self._keeper.after_migrations(connection)
         failpoint("start.migrated")
         self.roster = Roster()
         self.roster.load(connection)
@@ -204,6 +208,7 @@ class Engine:
         self._every(0.05, self._sweep)
         self._every(0.15, self._look_for_commands)
         self._every(30.0, self._prune)
+        self._every(min(LOOK, self.settings.backup.every or LOOK), self._keeper.look)
         self.jobs.start(self.registry.ready())
         self._undo.append(self._end_tasks)
 
@@ -312,6 +317,7 @@ class Engine:
             "port": options.port,
             "link_error": _parts_of(self.uplink.error),
             "trouble": str(self.trouble) if self.trouble else None,
+            **self._keeper.facts(),
             "uptime_seconds": round(time.time() - self._started_at, 1),
             "waiting": self.left,
             "retrying": self.retries.open,

@@ -38,6 +38,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
         "gateway.cli.dead:dead",
         "Messages that were refused or given up; replay or drop them.",
     ),
+    "backup": ("gateway.cli.backup:backup", "Backups, one file with everything: make, put back."),
     "events": ("gateway.cli.events:events", "Show messages as they come in."),
     "publish": ("gateway.cli.events:publish", "Publish a JSON message through the gateway."),
     "simulate": ("gateway.cli.fleet:simulate", "Start nodes without hardware."),

@@ -17,6 +17,7 @@ import click
 from gateway.cli import examples, json_option, output
 from gateway.cli.operator import Operator
 from gateway.errors import GatewayError, SettingsError, StoreError
+from gateway.settings.secret import is_secret
 
 if TYPE_CHECKING:
     from gateway.host.registry import Registry
@@ -131,7 +132,7 @@ def effective(loaded: Loaded, registry: Registry) -> list[Value]:
     for plugin in registry.ready():
         for key in getattr(plugin.config, "__struct_fields__", ()):
             value = getattr(plugin.config, key)
-            add(f"plugins.{plugin.name}.{key}", value, secret=output.is_secret(key))
+            add(f"plugins.{plugin.name}.{key}", value, secret=is_secret(key))
     return found
 
 

@@ -17,21 +17,12 @@ from typing import IO, Any
 import click
 
 from gateway.errors import GatewayError, SettingsError
+from gateway.settings.secret import is_secret
 
 HIDDEN = "***"
-_SECRET = re.compile(
-    r"(^|_)(pass|passwd|password|passphrase|psk|secret|token|credential|sig|signature)s?$"
-    r"|(^|_)(claim|private|api|secret)_?key$|^claim$",
-    re.IGNORECASE,
-)
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 _COLOURS = {"green": "32", "yellow": "33", "red": "31", "dim": "2", "bold": "1"}
 _DAY = 86_400
-
-
-def is_secret(name: str) -> bool:
-    """True where a key of this name holds a secret."""
-    return bool(_SECRET.search(name))
 
 
 def clean(value: object) -> str:

@@ -75,7 +75,7 @@ class Service:
         self._loaded = loaded
         self._number = number
         self._once = once
-        self.gateway = Gateway(loaded.settings)
+        self.gateway = Gateway(loaded.settings, files=loaded.files)
         self._screen = story.Screen(operator.paint, table=number > 0 and not once)
         self._signal = 0
         self._signalled_at = 0.0

@@ -50,6 +50,18 @@ class Store(msgspec.Struct, frozen=True, kw_only=True):
     refused_keep: int = 1000
 
 
+class Backup(msgspec.Struct, frozen=True, kw_only=True):
+    """`[backup]`: copies that the gateway makes by itself, daily and before a migration.
+
+    `every` 0 makes none by the clock; `folder` empty is `backups` in the state folder; `keep` counts
+    each of the two kinds for itself.
+    """
+
+    every: Duration = 86_400.0
+    keep: int = 7
+    folder: str = ""
+
+
 class Plugins(msgspec.Struct, frozen=True, kw_only=True):
     """`[plugins]`; each plugin's own table is in `sections`, and is checked by the plugin."""
 
@@ -96,6 +108,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     mqtt: Mqtt = Mqtt()
     broker: Broker = Broker()
     store: Store = Store()
+    backup: Backup = Backup()
     plugins: Plugins = Plugins()
     security: Security = Security()
     limits: Limits = Limits()
@@ -106,6 +119,7 @@ TABLES: dict[str, type[msgspec.Struct]] = {
     "mqtt": Mqtt,
     "broker": Broker,
     "store": Store,
+    "backup": Backup,
     "plugins": Plugins,
     "security": Security,
     "limits": Limits,

@@ -16,8 +16,8 @@ from gateway.store.sqlite import Connection
 WAITING, DONE, GATHERED = 0, 1, 2
 BACKLOG, RETAINED, REPLAYED = 1, 2, 4
 
-_COLUMNS = "id, at, observed, session, class, kind, lane, topic, payload, crc, flags, copies, first_seq, dedupe"
-_INSERT = f"INSERT OR IGNORE INTO journal ({_COLUMNS}) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?)"
+COLUMNS = "id, at, observed, session, class, kind, lane, topic, payload, crc, flags, copies, first_seq, dedupe"
+_INSERT = f"INSERT OR IGNORE INTO journal ({COLUMNS}) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?)"
 
 
 class Row(NamedTuple):
@@ -104,7 +104,7 @@ def next_of_lane(connection: Connection, lane: str, after: int, limit: int) -> l
     return [
         Row(*row)
         for row in connection.execute(
-            f"SELECT {_COLUMNS} FROM journal WHERE state = 0 AND lane = ? AND id > ? "
+            f"SELECT {COLUMNS} FROM journal WHERE state = 0 AND lane = ? AND id > ? "
             "ORDER BY id LIMIT ?",
             (lane, after, limit),
         )
@@ -114,7 +114,7 @@ def next_of_lane(connection: Connection, lane: str, after: int, limit: int) -> l
 def get(connection: Connection, journal_id: int) -> Row | None:
     """One row."""
     row = connection.execute(
-        f"SELECT {_COLUMNS} FROM journal WHERE id = ?", (journal_id,)
+        f"SELECT {COLUMNS} FROM journal WHERE id = ?", (journal_id,)
     ).fetchone()
     return None if row is None else Row(*row)
 

@@ -50,6 +50,11 @@ def migrate_core(connection: Connection) -> int:
     return len(files)
 
 
+def newest() -> int:
+    """The schema that this gateway knows."""
+    return len(_numbered(CORE))
+
+
 def core_version(connection: Connection) -> int:
     """The schema of the core's tables in this database; 0 where there are none yet."""
     return int(connection.execute("PRAGMA user_version").fetchone()[0])
@@ -57,7 +62,7 @@ def core_version(connection: Connection) -> int:
 
 def core_due(connection: Connection) -> int:
     """The schema that `migrate_core` would bring an older database to; 0 where nothing is due."""
-    last = len(_numbered(CORE))
+    last = newest()
     return last if 0 < core_version(connection) < last else 0
 
 

@@ -144,12 +144,13 @@ def _explain(path: Path, error: Exception) -> StoreError:
         return StoreError(
             f"{path} is not a usable SQLite database",
             why=text,
-            hint=f"move it away (mv {path} {path}.broken) and start again; nodes register themselves anew",
+            hint="start the gateway (gateway run): it sets the file aside and takes the last backup",
         )
-    return _unwritable(path, text)
+    return unwritable(path, text)
 
 
-def _unwritable(path: Path, text: str) -> StoreError:
+def unwritable(path: Path, text: str) -> StoreError:
+    """The error for a database that cannot be used where it is."""
     return StoreError(
         f"the database {path} cannot be opened for writing",
         why=text,

@@ -162,16 +162,6 @@ def test_the_broker_refuses_us(start: Start, doorkeeper: int) -> None:
     assert "next:  set [mqtt] username and password" in err
 
 
-def test_a_store_that_is_none(start: Start, tmp_path: Path) -> None:
-    """A file that is no database is exit code 74 and says what to do with it."""
-    (tmp_path / "state").mkdir()
-    (tmp_path / "state/gateway.db").write_bytes(b"not a database at all" * 100)
-    process = start("--broker", "embedded")
-    out, err = process.communicate(timeout=20)
-    assert (process.returncode, out) == (74, "")
-    assert [line[:7] for line in err.splitlines()[:3]] == ["error: ", "why:   ", "next:  "]
-
-
 def test_wrong_settings(start: Start) -> None:
     """Wrong settings are exit code 78 before anything is started."""
     process = start(GATEWAY__MQTT__PORT="70000")

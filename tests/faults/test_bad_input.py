@@ -164,15 +164,6 @@ def said(done: subprocess.CompletedProcess[str]) -> list[str]:
     return [line.split(":")[0] for line in done.stderr.splitlines()[:3]]
 
 
-def test_a_database_that_is_none(tmp_path: Path) -> None:
-    """Somebody's file in the database's place: three lines, exit 74, and the file is untouched."""
-    (tmp_path / "gateway.db").write_text("my notes\n" * 1000)
-    done = run(str(tmp_path))
-    assert done.returncode == 74
-    assert said(done) == ["error", "why", "next"]
-    assert (tmp_path / "gateway.db").read_text().startswith("my notes")
-
-
 def test_a_state_folder_that_cannot_be() -> None:
     """A folder that nobody can write: three lines and exit 74."""
     done = run("/proc/hellogate")

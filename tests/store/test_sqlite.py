@@ -27,7 +27,7 @@ def test_a_file_that_is_no_database_is_named(tmp_path: Path) -> None:
     with pytest.raises(StoreError) as caught:
         open_writer(path)
     assert "not a usable SQLite database" in caught.value.what
-    assert "mv " in caught.value.hint
+    assert "sets the file aside" in caught.value.hint
     assert caught.value.exit_code == 74
 
 
