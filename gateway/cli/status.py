@@ -55,8 +55,11 @@ def stored(operator: Operator) -> dict[str, Any]:
         "SELECT plugin, error, count(*) AS n FROM delivery WHERE state = 'dead' "
         "GROUP BY plugin ORDER BY max(journal_id) DESC LIMIT 3"
     )
+    from gateway.store.health import told
+
     return {
         "state_dir": str(operator.state_dir),
+        "set_aside": told(operator.state_dir),
         "nodes": groups("SELECT life AS k, count(*) AS n FROM nodes GROUP BY life"),
         "waiting": number("FROM journal WHERE state = 0"),
         "retrying": number("FROM delivery WHERE state = 'open'"),
@@ -90,9 +93,12 @@ def lines(data: dict[str, Any], now: float) -> list[tuple[str, str]]:
         shown = [("gateway", f"runs since {since} ({up}), process {data['pid']}")]
         there = "connected" if facts["connected"] else "NOT CONNECTED"
         shown.append(("broker", f"{facts['broker']}, {there}"))
+        if facts.get("backup_error"):
+            shown.append(("backup", f"none by the clock: {facts['backup_error']}"))
         if facts.get("trouble"):
             shown.append(("store", f"cannot be written: {facts['trouble']}"))
         shown.append(("plugins", _plugins(facts)))
+    shown += [("store", text) for text in data.get("set_aside", ())]
     nodes = data["nodes"]
     parts = [f"{nodes[word]} {word.replace('_', ' ')}" for word in sorted(nodes)]
     shown.append(("nodes", f"{sum(nodes.values())}: {', '.join(parts)}" if nodes else "none yet"))
