@@ -21,7 +21,7 @@ from gateway.errors import DataError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from gateway.store.backup import Backup
+    from gateway.store.backup.archive import Backup
 
 _FILE = click.Path(dir_okay=False, path_type=Path)
 
@@ -54,8 +54,8 @@ def backup() -> None:
 @click.pass_obj
 def create(operator: Operator, file: Path | None, no_secrets: bool) -> None:
     """Make a backup now, also while the gateway runs."""
-    from gateway.store import backup as backups
-    from gateway.store.plan import plan
+    from gateway.store.backup import archive as backups
+    from gateway.store.backup.plan import plan
 
     what = plan(operator.state_dir, operator.loaded.files, secrets=not no_secrets)
     made = backups.create(what, folder(operator), file)
@@ -73,7 +73,7 @@ def create(operator: Operator, file: Path | None, no_secrets: bool) -> None:
 @click.pass_obj
 def list_(operator: Operator) -> None:
     """The backups in their folder, the newest first."""
-    from gateway.store import backup as backups
+    from gateway.store.backup import archive as backups
 
     found: list[dict[str, Any]] = []
     for path in backups.listed(folder(operator)):
@@ -106,7 +106,7 @@ def verify(operator: Operator, file: Path) -> int:
 
     Exit code 0 where it is good, 65 where it is damaged.
     """
-    from gateway.store import restore as restoring
+    from gateway.store.backup import restore as restoring
 
     found = restoring.verify(_find(operator, file))
     data = described(found.backup) | {"rows": found.rows, "damaged_rows": found.damaged}
@@ -140,8 +140,8 @@ def restore(operator: Operator, file: Path, force: bool) -> None:
 
     The state folder is the one of --state-dir or of this machine's settings, else that of the backup.
     """
-    from gateway.store import backup as backups
-    from gateway.store import restore as restoring
+    from gateway.store.backup import archive as backups
+    from gateway.store.backup import restore as restoring
 
     found = backups.read(file := _find(operator, file))
     target = _target(operator, found)

@@ -55,7 +55,7 @@ def stored(operator: Operator) -> dict[str, Any]:
         "SELECT plugin, error, count(*) AS n FROM delivery WHERE state = 'dead' "
         "GROUP BY plugin ORDER BY max(journal_id) DESC LIMIT 3"
     )
-    from gateway.store.health import told
+    from gateway.store.backup.health import told
 
     return {
         "state_dir": str(operator.state_dir),

@@ -17,8 +17,9 @@ from typing import Any
 from gateway.errors import GatewayError, StoreError
 from gateway.host.registry import Plugin
 from gateway.settings.model import Settings
-from gateway.store import backup, health, migrations
-from gateway.store.plan import DATABASE, plan
+from gateway.store import migrations
+from gateway.store.backup import archive, health
+from gateway.store.backup.plan import DATABASE, plan
 from gateway.store.sqlite import Connection
 
 log = logging.getLogger(__name__)
@@ -87,10 +88,10 @@ class Keeper:
         every = self._settings.every
         if every <= 0:
             return False
-        mine = [p for p in backup.listed(self.folder) if p.name.endswith("-daily.zip")]
+        mine = [p for p in archive.listed(self.folder) if p.name.endswith("-daily.zip")]
         if not mine:
             return time.monotonic() - self._began >= min(every, _FIRST)
-        return not 0 <= now - backup.made_at(mine[0]) < every
+        return not 0 <= now - archive.made_at(mine[0]) < every
 
     def facts(self) -> dict[str, Any]:
         """What `status` shows."""
@@ -108,9 +109,9 @@ class Keeper:
             self.error = ""
             log.info("backup %s: %d nodes", made.file, made.nodes)
 
-    def _make(self, kind: str) -> backup.Backup:
-        made = backup.create(plan(self._state_dir, self._files, kind=kind), self.folder)
-        backup.prune(self.folder, kind, self._settings.keep)
+    def _make(self, kind: str) -> archive.Backup:
+        made = archive.create(plan(self._state_dir, self._files, kind=kind), self.folder)
+        archive.prune(self.folder, kind, self._settings.keep)
         return made
 
 
@@ -126,4 +127,4 @@ def _due(connection: Connection, plugins: Sequence[Plugin]) -> bool:
 def backups_folder(settings: Settings, state_dir: Path) -> Path:
     """`[backup] folder`, or `backups` in the state folder."""
     given = settings.backup.folder
-    return Path(given).expanduser() if given else state_dir / backup.FOLDER
+    return Path(given).expanduser() if given else state_dir / archive.FOLDER

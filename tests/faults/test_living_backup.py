@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from gateway.cli.fleet import Broker, Fleet
-from gateway.store.backup import listed
+from gateway.store.backup.archive import listed
 from gateway.testing.broker import Mosquitto, free_port
 from gateway.testing.process import GatewayProcess, until
 

@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 
 from gateway.store import migrations
-from gateway.store.backup import listed, read
+from gateway.store.backup.archive import listed, read
 from gateway.testing.broker import free_port
 
 # what a table that changes its form has to go through in SQLite: the most that a migration does

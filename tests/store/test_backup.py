@@ -16,9 +16,10 @@ from pathlib import Path
 import pytest
 
 from gateway.errors import DataError, GatewayError, StoreError
-from gateway.store import backup, journal, migrations
-from gateway.store.plan import DATABASE, Plan, plan
-from gateway.store.restore import restore, settle, verify
+from gateway.store import journal, migrations
+from gateway.store.backup import archive
+from gateway.store.backup.plan import DATABASE, Plan, plan
+from gateway.store.backup.restore import restore, settle, verify
 from gateway.store.sqlite import open_writer
 
 SECRET = "5ec4e7" * 10
@@ -50,10 +51,10 @@ class Store:
         )  # fmt: skip
         journal.add(self.connection, [row])
 
-    def backup(self, **options: object) -> backup.Backup:
+    def backup(self, **options: object) -> archive.Backup:
         """Make one in the usual folder."""
         made = plan(self.folder, [], environ={}, **options)  # type: ignore[arg-type] # plan's own options
-        return backup.create(made, self.folder / "backups")
+        return archive.create(made, self.folder / "backups")
 
 
 @pytest.fixture
@@ -83,7 +84,7 @@ def test_one_file_brings_everything_to_an_empty_machine(store: Store, tmp_path: 
     (home / "key").write_text("PRIVATE")
     (home / "key").chmod(0o600)
     files[0].chmod(0o640)
-    made = backup.create(plan(store.folder, files, environ={}), store.folder / "backups")
+    made = archive.create(plan(store.folder, files, environ={}), store.folder / "backups")
     kept = shutil.copy(made.file, tmp_path / "usb.zip")
     before = {p: (p.read_bytes(), p.stat().st_mode) for p in (*files, home / "pw", home / "key")}
     store.connection.close()
@@ -162,9 +163,9 @@ def test_without_secrets_there_are_none(store: Store, tmp_path: Path) -> None:
         f"[security]\nclaim_key = '{SECRET}'\n[plugins.x]\ntoken = {{ file = \"{tmp_path}/pw\" }}\n"
     )
     what = plan(store.folder, [settings], secrets=False, environ={"GATEWAY__MQTT__PORT": "1"})
-    made = backup.create(what, tmp_path / "out")
+    made = archive.create(what, tmp_path / "out")
     assert not made.secrets
-    assert not backup.read(made.file).secrets
+    assert not archive.read(made.file).secrets
     assert str(tmp_path / "pw") in made.left_out
     with zipfile.ZipFile(made.file) as zipped:
         for info in zipped.infolist():
@@ -184,7 +185,7 @@ def test_settings_that_cannot_be_emptied_stay_out(store: Store, tmp_path: Path) 
     """A secret over several lines is not guessed at: the whole file is left out, and named."""
     settings = tmp_path / "gateway.toml"
     settings.write_text(f'[mqtt]\npassword = """\n{SECRET}"""\n')
-    made = backup.create(plan(store.folder, [settings], secrets=False, environ={}), tmp_path / "o")
+    made = archive.create(plan(store.folder, [settings], secrets=False, environ={}), tmp_path / "o")
     assert any(str(settings) in word for word in made.left_out)
     with zipfile.ZipFile(made.file) as zipped:
         assert not [name for name in zipped.namelist() if name.startswith("files/")]
@@ -200,7 +201,7 @@ def test_what_stands_in_no_file_is_named(store: Store, tmp_path: Path) -> None:
         "security.claim_key, which comes from credential c",
         "GATEWAY__MQTT__HOST of the environment",
     ]
-    assert backup.create(what, tmp_path / "o").left_out == tuple(what.left_out)
+    assert archive.create(what, tmp_path / "o").left_out == tuple(what.left_out)
 
 
 def test_every_damage_is_noticed_or_harmless(store: Store, tmp_path: Path) -> None:
@@ -233,7 +234,7 @@ def test_half_a_file_is_no_backup(store: Store, share: float) -> None:
     """What was cut off on its way is refused in words by `verify` and `restore`."""
     made = store.backup()
     os.truncate(made.file, int(made.file.stat().st_size * share))
-    for look in (verify, backup.read):
+    for look in (verify, archive.read):
         with pytest.raises(DataError, match="no backup, or a damaged one"):
             look(made.file)
 
@@ -266,11 +267,11 @@ def test_a_newer_format_is_refused(store: Store) -> None:
     """A backup of a later gateway names the format, and is left alone."""
     made = store.backup()
     with zipfile.ZipFile(made.file) as old:
-        says = json.loads(old.read(backup.MANIFEST)) | {"format": 2}
+        says = json.loads(old.read(archive.MANIFEST)) | {"format": 2}
         body = old.read(DATABASE)
     with zipfile.ZipFile(made.file, "w") as new:
         new.writestr(DATABASE, body)
-        new.writestr(backup.MANIFEST, json.dumps(says))
+        new.writestr(archive.MANIFEST, json.dumps(says))
     with pytest.raises(DataError, match="format 2"):
         restore(made.file, store.folder)
 
@@ -279,7 +280,7 @@ def test_restore_overwrites_nothing(store: Store, tmp_path: Path) -> None:
     """What is there stops it before anything is written; with force it is moved aside and kept."""
     settings = tmp_path / "gateway.toml"
     settings.write_text("[mqtt]\nport = 1884\n")
-    made = backup.create(plan(store.folder, [settings], environ={}), tmp_path / "out")
+    made = archive.create(plan(store.folder, [settings], environ={}), tmp_path / "out")
     settings.write_text("[mqtt]\nport = 1885\n")
     store.connection.close()
     old = (store.folder / DATABASE).read_bytes()
@@ -327,12 +328,12 @@ def test_the_oldest_go_and_other_kinds_stay(store: Store) -> None:
     store.backup()
     store.backup(kind="migration")
     folder = store.folder / "backups"
-    gone = backup.prune(folder, "daily", 2)
+    gone = archive.prune(folder, "daily", 2)
     assert [path.name[8:14] for path in gone] == ["000002", "000001"]
-    assert [path.name[8:14] for path in backup.listed(folder)] == [
+    assert [path.name[8:14] for path in archive.listed(folder)] == [
         "000006", "000005", "000004", "000003",
     ]  # fmt: skip
-    assert [path.name[8:14] for path in backup.prune(folder, "daily", 0)] == ["000003"]
+    assert [path.name[8:14] for path in archive.prune(folder, "daily", 0)] == ["000003"]
 
 
 def test_half_made_files_go(store: Store) -> None:
@@ -340,7 +341,7 @@ def test_half_made_files_go(store: Store) -> None:
     folder = store.folder / "backups"
     folder.mkdir()
     (folder / ".gateway-000001-20260101T000000Z-daily.zip.part").write_text("half")
-    assert backup.listed(folder) == []
+    assert archive.listed(folder) == []
     made = store.backup()
     assert list(folder.iterdir()) == [made.file]
 
@@ -364,7 +365,7 @@ def test_what_goes_wrong_is_said_in_three_parts(
     Store(tmp_path / "s").connection.close()
     spoil(tmp_path / "s")
     with pytest.raises(StoreError, match=error) as caught:
-        backup.create(_full(tmp_path / "s"), tmp_path / "s" / "backups")
+        archive.create(_full(tmp_path / "s"), tmp_path / "s" / "backups")
     assert caught.value.why
     assert caught.value.hint
 
@@ -373,5 +374,5 @@ def test_a_name_that_is_taken_stays(store: Store, tmp_path: Path) -> None:
     """`-o` never overwrites."""
     (tmp_path / "mine.zip").write_text("holiday")
     with pytest.raises(DataError, match="is there already"):
-        backup.create(_full(store.folder), tmp_path, tmp_path / "mine.zip")
+        archive.create(_full(store.folder), tmp_path, tmp_path / "mine.zip")
     assert (tmp_path / "mine.zip").read_text() == "holiday"

@@ -27,8 +27,8 @@ from typing import Any
 from gateway import __version__
 from gateway.errors import DataError, StoreError
 from gateway.failpoint import failpoint
-from gateway.store import redact
-from gateway.store.plan import DATABASE, Plan
+from gateway.store.backup import redact
+from gateway.store.backup.plan import DATABASE, Plan
 from gateway.store.sqlite import open_reader, sync_folder
 
 FORMAT = 1

@@ -20,10 +20,10 @@ from typing import IO, NamedTuple
 
 from gateway.errors import DataError, StoreError
 from gateway.failpoint import failpoint
-from gateway.store import backup
-from gateway.store.backup import Backup, Member
+from gateway.store.backup import archive
+from gateway.store.backup.archive import Backup, Member
+from gateway.store.backup.plan import DATABASE
 from gateway.store.journal import checksum
-from gateway.store.plan import DATABASE
 from gateway.store.sqlite import sync_folder
 
 _BESIDE = ("", "-wal", "-shm")
@@ -43,10 +43,10 @@ class Verdict(NamedTuple):
 
 def verify(file: Path) -> Verdict:
     """Look at everything in a backup. Raises DataError for one that cannot be restored."""
-    with backup.opened(file) as zipped, unpacked(file, zipped) as (found, database):
+    with archive.opened(file) as zipped, unpacked(file, zipped) as (found, database):
         rows = damaged = 0
         with closing(sqlite3.connect(database)) as connection:
-            trouble = backup.unsound(connection, "integrity_check")
+            trouble = archive.unsound(connection, "integrity_check")
             if trouble:
                 raise DataError(
                     f"the database in {file} is damaged", why=trouble, hint="gateway backup list"
@@ -68,7 +68,7 @@ def restore(file: Path, folder: Path, *, force: bool = False) -> list[Path]:
     where something is in the way (with `force` it is moved aside) or the disk does not take it.
     """
     try:
-        with backup.opened(file) as zipped, unpacked(file, zipped, folder) as (found, database):
+        with archive.opened(file) as zipped, unpacked(file, zipped, folder) as (found, database):
             settle(database)
             places = {member: _place(member, folder) for member in found.members}
             in_the_way = [p for m, p in places.items() if _differs(zipped, m, p)]
@@ -119,10 +119,10 @@ def unpacked(
 
     Raises DataError for what differs.
     """
-    found = backup.manifest(file, zipped)
+    found = archive.manifest(file, zipped)
     stated = {member.name: (member.size, member.crc) for member in found.members}
     inside = {i.filename: (i.file_size, i.CRC) for i in zipped.infolist()}
-    inside.pop(backup.MANIFEST, None)
+    inside.pop(archive.MANIFEST, None)
     broken = zipped.testzip()
     if broken or stated != inside or DATABASE not in stated:
         raise DataError(

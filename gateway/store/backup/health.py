@@ -17,9 +17,10 @@ from typing import NamedTuple
 
 from gateway.errors import DataError, StoreError
 from gateway.failpoint import failpoint
-from gateway.store import backup, journal, migrations
-from gateway.store.plan import DATABASE
-from gateway.store.restore import aside, settle, unpacked
+from gateway.store import journal, migrations
+from gateway.store.backup import archive
+from gateway.store.backup.plan import DATABASE
+from gateway.store.backup.restore import aside, settle, unpacked
 from gateway.store.sqlite import Connection, sync_folder, unwritable
 
 _COMMANDS = "commands.db"
@@ -51,11 +52,11 @@ def damage(path: Path, backups: Path) -> str:
     if path.stat().st_size == 0:
         # SQLite takes an empty file for a new one, and deletes the WAL that lies beside it
         wal = Path(f"{path}-wal")
-        was_used = backup.listed(backups) or (wal.exists() and wal.stat().st_size)
+        was_used = archive.listed(backups) or (wal.exists() and wal.stat().st_size)
         return "the file is empty" if was_used else ""
     try:
         with closing(sqlite3.connect(path, timeout=5.0)) as connection:
-            return backup.unsound(connection)
+            return archive.unsound(connection)
     except sqlite3.OperationalError as error:
         raise unwritable(path, str(error)) from error
 
@@ -65,7 +66,7 @@ def heal(path: Path, backups: Path, why: str) -> Healed:
     folder = path.parent
     kept = _set_aside(path)
     failpoint("health.aside")
-    for file in backup.listed(backups):
+    for file in archive.listed(backups):
         try:
             made_at = _put_back(file, folder)
         except (DataError, StoreError):
@@ -84,11 +85,11 @@ def _set_aside(path: Path) -> Path:
 
 
 def _put_back(file: Path, folder: Path) -> float | None:
-    with backup.opened(file) as zipped, unpacked(file, zipped, folder) as (found, database):
+    with archive.opened(file) as zipped, unpacked(file, zipped, folder) as (found, database):
         if not found.secrets or found.schema > migrations.newest():
             return None
         with closing(sqlite3.connect(database)) as connection:
-            if backup.unsound(connection):
+            if archive.unsound(connection):
                 return None
         settle(database)
         os.replace(database, folder / DATABASE)

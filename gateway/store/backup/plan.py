@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from gateway.settings.sources import sources, without_secrets
-from gateway.store.redact import LEFT_OUT
+from gateway.store.backup.redact import LEFT_OUT
 
 DATABASE = "gateway.db"
 
