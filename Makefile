@@ -5,6 +5,7 @@ BIN    := $(VENV)/bin
 STATE  ?= .run
 ONCE   ?=
 NODES  ?= 3
+RUN    := requirements/run.txt requirements/broker.txt requirements/micropython.txt
 
 .DEFAULT_GOAL := help
 .PHONY: help run test check e2e field mutants bench soak soak-power soak-flash clean
@@ -13,13 +14,15 @@ help: ## Show the verbs
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
 
 # -- setting up: each stamp is made anew when what it depends on changes ----------------------
-$(VENV)/.run-ready: requirements/run.txt pyproject.toml tools/fetch_umqtt.py
-	@printf 'setting up        .venv, %s packages\n' "$$(grep -c '==' requirements/run.txt)"
+$(VENV)/.run-ready: $(RUN) pyproject.toml tools/fetch_umqtt.py
+	@printf 'setting up        .venv, %s packages\n' "$$(cat $(RUN) | grep -c '==')"
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || { \
 	  echo "error: python3 cannot make a virtual environment" >&2; \
 	  echo "why:   its venv module is missing" >&2; \
 	  echo "next:  sudo apt install python3-venv" >&2; exit 69; }
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements/run.txt
+	@sh tools/optional.sh $(BIN)/python requirements/broker.txt 'for a broker, sudo apt install mosquitto'
+	@sh tools/optional.sh $(BIN)/python requirements/micropython.txt 'simulated nodes run on CPython'
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@$(BIN)/python tools/fetch_umqtt.py --quiet
 	@touch $@
