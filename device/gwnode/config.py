@@ -39,15 +39,17 @@ def base(settings):
 
 
 class Config:
-    """A document that runs or ran."""
+    """A document that runs or ran, on top of what node.json says."""
 
-    def __init__(self, slot, revision, sha, text, kept, doc):
+    def __init__(self, slot, revision, sha, text, kept, doc, base):
         self.slot = slot
         self.revision = revision
         self.sha = sha
         self.text = text
         self.kept = kept
-        self.values = document.effective(doc, kept)
+        self.values = document.effective(doc, kept, base)
+        # which of them a config brought: the rest stays node.json's, which somebody may edit
+        self.brought = [n for n in document.PLACES if n in kept or document.carries(doc, n)]
 
     @property
     def secret(self):
@@ -60,7 +62,7 @@ def pack(config):
     return head.encode() + b"\n" + config.text
 
 
-def unpack(number, content):
+def unpack(number, content, base):
     """A slot's content as a Config, None where it is not what pack made."""
     try:
         head, text = content.split(b"\n", 1)
@@ -68,7 +70,7 @@ def unpack(number, content):
         if sha256_hex(text) != head["sha"] and head["rev"]:
             return None
         # flash has the text; a small heap need not
-        return Config(number, head["rev"], head["sha"], b"", head["kept"], json.loads(text))
+        return Config(number, head["rev"], head["sha"], b"", head["kept"], json.loads(text), base)
     except (ValueError, KeyError, TypeError, AttributeError):
         return None
 
@@ -77,6 +79,7 @@ class Store:
     """What flash holds, and what a change of it means."""
 
     def __init__(self, base, slots=(), record=None, claim_key="", legacy=False):
+        self.base = base
         self.claim_key = claim_key
         self.legacy = legacy
         slots = sorted(slots, key=lambda config: config.slot)
@@ -179,8 +182,8 @@ class Store:
         if wrong:
             return "reject", revision, sha, wrong[1], wrong[0]
         # what is on trial has proved nothing: what is left as it was, is what was good
-        kept = document.overlay(doc, self.good.values)
-        config = Config(0, revision, sha, data, kept, doc)
+        kept = document.overlay(doc, self.good.values, self.good.brought)
+        config = Config(0, revision, sha, data, kept, doc, self.base)
         if not config.secret:
             # its receipt could not be signed, so that it would prove nothing
             return "reject", revision, sha, "Missing or invalid node_secret", "node_secret"
@@ -212,8 +215,8 @@ class Store:
         wrong = document.problem(doc)
         if wrong:
             return "reject", 0, sha, wrong[1], wrong[0]
-        kept = document.overlay(doc, self.good.values)
-        config = Config(0, 0, sha, bytes(payload), kept, doc)
+        kept = document.overlay(doc, self.good.values, self.good.brought)
+        config = Config(0, 0, sha, bytes(payload), kept, doc, self.base)
         running = self.running.values
         if _in_temp(running) and _in_temp(doc):
             return "again", None, self.running
@@ -233,7 +236,7 @@ def _good(base, slots, record):
             usable.append(config)
     if usable and record.get("good"):
         return usable[-1]
-    return Config(0, 0, "", b"", {}, base)
+    return Config(0, 0, "", b"", {}, {n: base[n] for n in base if n not in document.PLACES}, base)
 
 
 def _in_temp(config):

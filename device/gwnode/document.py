@@ -7,6 +7,7 @@ from .protocol import is_integer, is_name
 _RELAYS = ("RELAY", "VALVE", "FAN", "HEATER")
 _SECRETS = ("node_secret", "claim_key", "password", "pass", "psk")
 TLS = ("tls", "use_tls")
+PLACES = ("wifi", "mqtt")  # where the node connects
 _SHOWN = ("host", "port", "keepalive", "tls", "use_tls")
 _LOGIN = ("username", "user", "password", "pass", "client_id")
 
@@ -94,12 +95,18 @@ def _others(doc):
     return None
 
 
-def overlay(doc, old):
-    """What the document does not carry, from the config that ran until now (B5)."""
+def carries(doc, name):
+    """Whether the document itself says what `wifi` or `mqtt` is."""
+    given = doc.get(name)
+    return bool(given) and given.get("configured") is not True
+
+
+def overlay(doc, old, brought=PLACES):
+    """What the document does not carry, from the config that ran until now (B5). `brought`: which of
+    PLACES a config brought; the others are node.json's, and follow it."""
     kept = {}
-    for name in ("wifi", "mqtt"):
-        given = doc.get(name)
-        if (not given or given.get("configured") is True) and old.get(name):
+    for name in brought:
+        if not carries(doc, name) and old.get(name):
             kept[name] = old[name]
     if not doc.get("node_secret") and old.get("node_secret"):
         kept["node_secret"] = old["node_secret"]
@@ -110,12 +117,14 @@ def overlay(doc, old):
     return kept
 
 
-def effective(doc, kept):
-    """The document with what it left as it was."""
+def effective(doc, kept, base):
+    """The document with what it left as it was, on top of node.json."""
     config = dict(doc)
-    for name in ("wifi", "mqtt", "node_secret"):
-        if name in kept:
-            config[name] = kept[name]
+    for name in PLACES:
+        if name in kept or not carries(doc, name):
+            config[name] = kept.get(name) or base.get(name)
+    if "node_secret" in kept:
+        config["node_secret"] = kept["node_secret"]
     if "calibration" in kept:
         both = dict(kept["calibration"])
         both.update({k: v for k, v in (doc.get("calibration") or {}).items() if v})

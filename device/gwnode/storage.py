@@ -18,7 +18,7 @@ class Storage:
 
     def load(self, base, claim_key="", legacy=False):
         """The store as a boot finds it; a boot within a trial is counted before it runs."""
-        slots = [config.unpack(number, content) for number, content in self._slots.both()]
+        slots = [config.unpack(number, content, base) for number, content in self._slots.both()]
         newest = self._records.newest()
         record = json.loads(newest[1]) if newest else None
         store = config.Store(base, [c for c in slots if c], record, claim_key, legacy)

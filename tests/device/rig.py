@@ -64,11 +64,11 @@ class Rig:
 
     def stored(self):
         """What a boot would find in flash right now."""
-        slots = [config.unpack(number, self.slots[number]) for number in self.slots]
+        base = config.base(self.settings)
+        slots = [config.unpack(number, self.slots[number], base) for number in self.slots]
         record = json.loads(self.record) if self.record else None
         claim_key = self.settings.get("claim_key", "")
         legacy = self.settings.get("legacy", False)
-        base = config.base(self.settings)
         return config.Store(base, [s for s in slots if s], record, claim_key, legacy)
 
     def boot(self):

@@ -116,7 +116,7 @@ def packed(store, doc, kept, size=0):
     """A document on trial, filled up with white space to a slot of `size` bytes."""
     revision = int(doc["channels"][0]["name"][1:].split("_")[0])
     text = json.dumps(doc).encode()
-    made = config.Config(0, revision, protocol.sha256_hex(text), text, kept, doc)
+    made = config.Config(0, revision, protocol.sha256_hex(text), text, kept, doc, store.base)
     more = size - _HEAD - len(config.pack(made))
     if more > 0:
         made.text = text + b" " * more
@@ -133,7 +133,7 @@ def recover(storage, base):
     if not store.trial:
         revision = max(store.good.revision, (store.failed or [0])[0]) + 1
         doc = later(revision)
-        made = packed(store, doc, document.overlay(doc, store.good.values))
+        made = packed(store, doc, document.overlay(doc, store.good.values, store.good.brought))
         storage.save(made.slot, config.pack(made), store.record())
     store.confirm()
     storage.put_record(store.record())

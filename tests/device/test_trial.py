@@ -229,6 +229,34 @@ def test_a_newer_config_takes_the_place_of_one_on_trial():
     assert rig.state(3) == ("rolled_back", 3)
 
 
+def test_an_edited_node_json_counts_where_no_config_said_otherwise():
+    """The broker moved and somebody wrote the new one into node.json: the node goes there."""
+    rig = Rig()
+    rig.adopt()
+    rig.push(2, document(channels=[]), "secret")
+    rig.settle()
+    rig.settings["mqtt"] = {"host": "moved", "port": 2883}
+    rig.settings["wifi"] = [{"ssid": "moved too", "pass": "hush"}]
+    rig.boot()
+    rig.wait(1)
+    assert rig.running.revision == 2
+    assert rig.opened[-1][1] == {"host": "moved", "port": 2883}
+    assert rig.running.values["wifi"] == [{"ssid": "moved too", "pass": "hush"}]
+
+
+def test_a_broker_that_a_config_brought_outlives_later_configs_and_node_json():
+    """What was proved is not undone by an old file, nor by a config that does not speak of it."""
+    rig = Rig()
+    brought = {"host": "one", "port": 1883}
+    rig.adopt(1, mqtt=brought)
+    rig.push(2, document(channels=[]), "secret")
+    rig.settle()
+    rig.settings["mqtt"] = {"host": "old", "port": 1}
+    rig.boot()
+    rig.wait(1)
+    assert rig.opened[-1][1] == brought
+
+
 def test_a_full_flash_is_told_and_changes_nothing():
     """What ran goes on running, and a later push works."""
     rig = Rig()

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from gateway.cli.fleet import Broker, Fleet
+from gateway.testing.broker import free_port
 from gateway.testing.process import GatewayProcess, Peer, until
 
 NODES = 20
@@ -82,14 +83,15 @@ def test_twenty_micropython_nodes_are_registered_configured_and_proved(
 
 def test_make_runs_main_job_on_embedded_defaults(tmp_path: Path) -> None:
     """`gateway run --simulate 3 --once` from nothing: three nodes verified on the embedded broker;
-    a second run finds them again and pushes nothing."""
+    a second run, on a broker that has moved to another port, finds them again and pushes nothing."""
     env = {k: v for k, v in os.environ.items() if not k.startswith("GATEWAY__")}
     env |= {"GATEWAY_CONFIG": os.devnull, "GATEWAY__BROKER__MODE": "embedded"}
     words = [sys.executable, "-m", "gateway", "--state-dir", str(tmp_path / "s"), "run"]
     words += ["--simulate", "3", "--once"]
     for _ in range(2):
+        port = {"GATEWAY__BROKER__PORT": str(free_port())}
         done = subprocess.run(
-            words, env=env, capture_output=True, text=True, timeout=150, check=False
+            words, env=env | port, capture_output=True, text=True, timeout=150, check=False
         )
         assert done.returncode == 0, done.stdout + done.stderr
         assert "main job done: 3 of 3 nodes registered, online and verified" in done.stdout
