@@ -41,8 +41,9 @@ def base(settings):
 class Config:
     """A document that runs or ran, on top of what node.json says."""
 
-    def __init__(self, slot, revision, sha, text, kept, doc, base):
-        self.slot = slot
+    slot = 0  # 0: it has none yet
+
+    def __init__(self, revision, sha, text, kept, doc, base):
         self.revision = revision
         self.sha = sha
         self.text = text
@@ -70,7 +71,9 @@ def unpack(number, content, base):
         if sha256_hex(text) != head["sha"] and head["rev"]:
             return None
         # flash has the text; a small heap need not
-        return Config(number, head["rev"], head["sha"], b"", head["kept"], json.loads(text), base)
+        config = Config(head["rev"], head["sha"], b"", head["kept"], json.loads(text), base)
+        config.slot = number
+        return config
     except (ValueError, KeyError, TypeError, AttributeError):
         return None
 
@@ -183,7 +186,7 @@ class Store:
             return "reject", revision, sha, wrong[1], wrong[0]
         # what is on trial has proved nothing: what is left as it was, is what was good
         kept = document.overlay(doc, self.good.values, self.good.brought)
-        config = Config(0, revision, sha, data, kept, doc, self.base)
+        config = Config(revision, sha, data, kept, doc, self.base)
         if not config.secret:
             # its receipt could not be signed, so that it would prove nothing
             return "reject", revision, sha, "Missing or invalid node_secret", "node_secret"
@@ -216,7 +219,7 @@ class Store:
         if wrong:
             return "reject", 0, sha, wrong[1], wrong[0]
         kept = document.overlay(doc, self.good.values, self.good.brought)
-        config = Config(0, 0, sha, bytes(payload), kept, doc, self.base)
+        config = Config(0, sha, bytes(payload), kept, doc, self.base)
         running = self.running.values
         if _in_temp(running) and _in_temp(doc):
             return "again", None, self.running
@@ -236,7 +239,7 @@ def _good(base, slots, record):
             usable.append(config)
     if usable and record.get("good"):
         return usable[-1]
-    return Config(0, 0, "", b"", {}, {n: base[n] for n in base if n not in document.PLACES}, base)
+    return Config(0, "", b"", {}, {n: base[n] for n in base if n not in document.PLACES}, base)
 
 
 def _in_temp(config):

@@ -116,7 +116,7 @@ def packed(store, doc, kept, size=0):
     """A document on trial, filled up with white space to a slot of `size` bytes."""
     revision = int(doc["channels"][0]["name"][1:].split("_")[0])
     text = json.dumps(doc).encode()
-    made = config.Config(0, revision, protocol.sha256_hex(text), text, kept, doc, store.base)
+    made = config.Config(revision, protocol.sha256_hex(text), text, kept, doc, store.base)
     more = size - _HEAD - len(config.pack(made))
     if more > 0:
         made.text = text + b" " * more
