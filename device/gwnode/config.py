@@ -72,10 +72,10 @@ def unpack(number, content, base):
             return None
         # flash has the text; a small heap need not
         config = Config(head["rev"], head["sha"], b"", head["kept"], json.loads(text), base)
-        config.slot = number
-        return config
     except (ValueError, KeyError, TypeError, AttributeError):
         return None
+    config.slot = number
+    return config
 
 
 class Store:
