@@ -18,9 +18,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
-from gateway.engine import Engine
-from gateway.flow.loops import LoopThread
-from gateway.flow.tx import check_topic
+from gateway.engine.life import Engine
+from gateway.hooks.loops import LoopThread
+from gateway.hooks.tx import check_topic
 from gateway.protocol.codec import encode
 from gateway.service.handlers import Function, Handler, durable_name
 from gateway.settings.load import Loaded, load
@@ -101,7 +101,7 @@ class Gateway:
 
     def ready(self, timeout: float | None = None) -> None:
         """Wait until both sessions are subscribed. Raises TimeoutError."""
-        self._run(self._need().link.ready()).result(timeout)
+        self._run(self._need().wiring.link.ready()).result(timeout)
 
     # -- use ---------------------------------------------------------------------------------
 
@@ -128,7 +128,7 @@ class Gateway:
             engine = self._engine
         if engine is None:
             return
-        adding = self._run(engine.uplink.add(found))
+        adding = self._run(engine.wiring.uplink.add(found))
         if _running_loop() is None:
             adding.result(10.0)
 
@@ -166,7 +166,7 @@ class Gateway:
             self._engine = engine
             late = self._handlers[len(handlers) :]
         for handler in late:
-            await engine.uplink.add(handler)
+            await engine.wiring.uplink.add(handler)
 
     def _need(self) -> Engine:
         if self._engine is None:

@@ -17,13 +17,12 @@ from typing import TYPE_CHECKING
 from gateway.api import Node
 from gateway.errors import Refusal
 from gateway.failpoint import failpoint
-from gateway.flow.calls import Delivery, Runners
-from gateway.flow.careful import TIMES
 from gateway.flow.commit import Commits
 from gateway.flow.lanes import Item, Lanes, source_of
-from gateway.flow.tx import Gathered
 from gateway.flow.units import Units
 from gateway.flow.work import creates
+from gateway.hooks.calls import Delivery, Runners
+from gateway.hooks.tx import Gathered
 from gateway.host.registry import Bound, Plugin
 from gateway.store import nodes
 
@@ -98,7 +97,7 @@ class Dispatcher:
             self.commits.queue(self.units.give_up(item, f"refused: {refusal}"))
             return
         if self.careful and not self.careful.before(item.row.id):
-            why = f"it ended the gateway {TIMES} times"
+            why = self.careful.verdict
             log.error("message %d of %s is given up: %s", item.row.id, item.row.lane, why)
             self.commits.queue(self.units.give_up(item, why))
             return

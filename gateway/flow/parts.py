@@ -24,10 +24,10 @@ from gateway.store.reader import Reader
 from gateway.store.writer import Writer
 
 if TYPE_CHECKING:
-    from gateway.flow.calls import Runners
-    from gateway.flow.careful import Careful
     from gateway.flow.outbox import Outbox
     from gateway.flow.retries import Retries
+    from gateway.hooks.calls import Runners
+    from gateway.service.careful import Careful
     from gateway.service.handlers import Handlers
     from gateway.settings.model import Settings
 

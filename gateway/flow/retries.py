@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING
 from gateway.api import Node
 from gateway.errors import Refusal
 from gateway.failpoint import failpoint
-from gateway.flow.breaker import Breakers
-from gateway.flow.calls import Delivery
 from gateway.flow.lanes import Item
 from gateway.flow.work import Unit
+from gateway.hooks.breaker import Breakers
+from gateway.hooks.calls import Delivery
 from gateway.host.registry import Plugin
 from gateway.store import journal
 

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from gateway.api import Node
-from gateway.flow.calls import Delivery
 from gateway.flow.lanes import Item
 from gateway.flow.work import Effect, Unit, answer_text, creates
+from gateway.hooks.calls import Delivery
 from gateway.store import journal, nodes
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ import msgspec
 
 from gateway.api import Node
 from gateway.failpoint import failpoint
-from gateway.flow.tx import Gathered
+from gateway.hooks.tx import Gathered
 from gateway.store import journal, nodes, outbox
 from gateway.store.sqlite import Connection, is_trouble
 

@@ -19,8 +19,8 @@ from functools import partial
 from typing import Any
 
 from gateway.api import Manifest
-from gateway.flow.calls import Delivery, Report, Runner, Runners
-from gateway.flow.loops import LoopThread
+from gateway.hooks.calls import Delivery, Report, Runner, Runners
+from gateway.hooks.loops import LoopThread
 from gateway.service.filters import matches
 from gateway.store import journal
 

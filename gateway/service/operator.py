@@ -16,8 +16,8 @@ from gateway.api import Node
 from gateway.errors import DataError
 from gateway.failpoint import failpoint
 from gateway.flow.lanes import Item
-from gateway.flow.tx import Gathered
 from gateway.flow.work import Effect, answer_text
+from gateway.hooks.tx import Gathered
 from gateway.protocol.topics import TEMP_GH, TEMP_ZONE, Topics
 from gateway.store import journal, nodes, outbox
 from gateway.store.commands import Asked, dedupe_key

@@ -7,6 +7,7 @@ broker's absence is said once, and its return once.
 
 from __future__ import annotations
 
+import logging
 import secrets
 import time
 from collections.abc import Callable
@@ -24,6 +25,7 @@ from gateway.service.handlers import PREFIX, Handler
 from gateway.settings.model import Settings
 from gateway.store.sqlite import Connection
 
+log = logging.getLogger(__name__)
 Filters = dict[str, list[str]]
 
 
@@ -65,6 +67,14 @@ class Uplink:
         self.link.options = self.options(host, port, embedded=embedded)
         await self._remember()
         await self.link.start()
+
+    def hold(self, full: bool) -> None:
+        """Stop reading while the journal cannot keep up (rule 7), and go on."""
+        if full:
+            log.warning("the journal cannot keep up: reading stops until it can")
+            self.link.pause()
+        else:
+            self.link.resume()
 
     def wanted(self) -> Filters:
         """What to subscribe to, without overlap within a session."""

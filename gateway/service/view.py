@@ -4,27 +4,23 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal
 
 from gateway.api import Node, Problem
 
 if TYPE_CHECKING:
     from gateway.flow.parts import Parts
+    from gateway.mqtt.link import Link
     from gateway.settings.model import Settings
-
-
-class _Linked(Protocol):
-    @property
-    def link(self) -> Any: ...
 
 
 class HostView:
     """Answers from memory and from the committed state; safe from any thread."""
 
-    def __init__(self, settings: Settings, parts: Parts, engine: _Linked) -> None:
+    def __init__(self, settings: Settings, parts: Parts, link: Link) -> None:
         self._settings = settings
         self._parts = parts
-        self._engine = engine
+        self._link = link
 
     @property
     def root(self) -> str:
@@ -44,7 +40,7 @@ class HostView:
     @property
     def connected(self) -> bool:
         """True while both sessions are up."""
-        return bool(self._engine.link.connected)
+        return self._link.connected
 
     def observed(self) -> float:
         """The observed clock."""

@@ -19,8 +19,8 @@ from types import ModuleType, SimpleNamespace
 from typing import Any, Literal, NamedTuple
 
 from gateway.api import Manifest, Node, Problem
-from gateway.flow.tx import Gathered
 from gateway.flow.work import Effect, Ids, Unit
+from gateway.hooks.tx import Gathered
 from gateway.protocol.messages import Event, NodeHello, Source
 from gateway.store import journal, migrations, nodes
 from gateway.store.reader import Reader

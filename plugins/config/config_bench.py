@@ -15,8 +15,8 @@ from gateway_config import sending
 from gateway_config.asked import Settings
 
 from gateway import ConfigReported, Event, Node, NodeChange, NodeHello, Problem, Wake, sign, signed
-from gateway.flow.tx import Gathered
 from gateway.flow.work import Effect, Ids, Unit
+from gateway.hooks.tx import Gathered
 from gateway.protocol.messages import Source
 from gateway.store import migrations, nodes
 from gateway.store.reader import Reader

@@ -12,8 +12,8 @@ import pytest
 
 from gateway.api import Node
 from gateway.errors import DataError
-from gateway.flow.tx import Gathered
 from gateway.flow.work import Effect, Ids, Unit
+from gateway.hooks.tx import Gathered
 from gateway.store import journal, migrations, nodes
 from gateway.store.reader import Reader
 from gateway.store.sqlite import open_writer

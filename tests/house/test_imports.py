@@ -13,11 +13,12 @@ if TYPE_CHECKING:
     from conftest import House, Import, Source
 
 RANKS = {
-    "__main__": 8,
-    "cli": 7, "web": 7, "testing": 7,
-    "app": 6, "engine": 6,
-    "service": 5,
-    "flow": 4,
+    "__main__": 9,
+    "cli": 8, "web": 8, "testing": 8,
+    "app": 7, "engine": 7,
+    "service": 6,
+    "flow": 5,
+    "hooks": 4,
     "host": 3, "mqtt": 3, "broker": 3,
     "hookspecs": 2, "store": 2,
     "api": 1, "settings": 1,
@@ -38,8 +39,8 @@ HOMES = {
     "tomli": ("gateway/settings/",),
     # events are its types, so whoever decodes or compares events needs it; nobody who only moves bytes
     "msgspec": (
-        "gateway/protocol/", "gateway/api.py", "gateway/settings/", "gateway/host/", "gateway/flow/", "gateway/service/",
-        "gateway/store/nodes.py",
+        "gateway/protocol/", "gateway/api.py", "gateway/settings/", "gateway/host/", "gateway/hooks/",
+        "gateway/flow/", "gateway/service/", "gateway/store/nodes.py",
     ),
     "nats": ("gateway/broker/",),
 }  # fmt: skip

@@ -16,8 +16,6 @@ MODULE, CLASS, FUNCTION, PARAMETERS = 300, 200, 40, 6
 DEVICE_MODULE = 300
 
 MORE: dict[str, tuple[int, str]] = {
-    "gateway/engine.py": (400, "the composition root: each object once, in the order of the start"),
-    "gateway/engine.py Engine": (345, "the same"),
     "device/gwnode/link.py": (
         420,
         "one client: framing, deadlines and acknowledgements share its buffer and its socket",
@@ -31,7 +29,7 @@ MORE: dict[str, tuple[int, str]] = {
         8,
         "topic, payload, and the six options of an outbox row",
     ),
-    "gateway/flow/tx.py publish_json() parameters": (8, "implements the one above"),
+    "gateway/hooks/tx.py publish_json() parameters": (8, "implements the one above"),
 }
 """`path`, `path Class`, `path function()` or that and `parameters` -> what it may have, and why."""
 

@@ -132,10 +132,10 @@ DEFECTS = (
     ),
     Defect(
         "swallowed-exception",
-        "gateway/flow/calls.py",
+        "gateway/hooks/calls.py",
         "        delivery.error = error\n",
         "        delivery.error = None\n",
-        "tests/flow/test_isolation.py::test_a_hostile_plugin_harms_only_itself",
+        "tests/hooks/test_isolation.py::test_a_hostile_plugin_harms_only_itself",
     ),
     Defect(
         "effects-twice-after-an-unknown-commit",
@@ -153,17 +153,17 @@ DEFECTS = (
     ),
     Defect(
         "killer-event-tried-for-ever",
-        "gateway/flow/careful.py",
+        "gateway/service/careful.py",
         "        if times > TIMES:\n            return False\n",
         "",
-        "tests/flow/test_isolation.py::test_an_event_that_ends_the_process_is_given_up",
+        "tests/hooks/test_isolation.py::test_an_event_that_ends_the_process_is_given_up",
     ),
     Defect(
         "breaker-never-opens",
         "gateway/flow/dispatch.py",
         "            self._parts.retries.breakers.judge(delivery)\n",
         "",
-        "tests/flow/test_isolation.py::test_a_plugin_that_keeps_failing_is_switched_off_visibly",
+        "tests/hooks/test_isolation.py::test_a_plugin_that_keeps_failing_is_switched_off_visibly",
     ),
     Defect(
         "outbox-row-deleted-before-puback",
@@ -223,7 +223,7 @@ DEFECTS = (
     ),
     Defect(
         "stop-without-draining",
-        "gateway/engine.py",
+        "gateway/engine/life.py",
         "                await self._finish()\n",
         "                pass\n",
         "tests/service/test_handlers.py::test_stop_drains_what_was_accepted",

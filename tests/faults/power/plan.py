@@ -14,8 +14,8 @@ from typing import Any
 
 from gateway.api import Node
 from gateway.flow.lanes import Item
-from gateway.flow.tx import Gathered
 from gateway.flow.work import Effect, Ids, Unit
+from gateway.hooks.tx import Gathered
 from gateway.store import journal, nodes, outbox
 from gateway.store.migrations import migrate_core, migrate_plugin
 from gateway.store.reader import Reader

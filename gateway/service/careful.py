@@ -24,6 +24,8 @@ RUNNING, TRYING = "running", "trying"
 class Careful:
     """Which events to watch; empty in an ordinary life."""
 
+    verdict = f"it ended the gateway {TIMES} times"
+
     def __init__(self, folder: Path) -> None:
         self._running = folder / RUNNING
         self._trying = folder / TRYING

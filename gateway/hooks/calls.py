@@ -19,8 +19,8 @@ from functools import partial
 from typing import Any
 
 from gateway.failpoint import failpoint
-from gateway.flow.loops import LoopThread, Pool
-from gateway.flow.tx import Gathered
+from gateway.hooks.loops import LoopThread, Pool
+from gateway.hooks.tx import Gathered
 from gateway.host.registry import Bound, Plugin
 
 _claiming = threading.Lock()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gateway.flow.breaker import Breaker
+from gateway.hooks.breaker import Breaker
 
 
 def test_it_opens_at_the_limit_and_not_before() -> None:

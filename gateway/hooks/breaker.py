@@ -12,7 +12,7 @@ import time
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from gateway.flow.calls import Delivery
+    from gateway.hooks.calls import Delivery
 
 log = logging.getLogger(__name__)
 
