@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from functools import cached_property
 from typing import Any
 
 from msgspec.structs import replace
@@ -102,9 +103,13 @@ class Case:
         self.at = at
         self.author = ""
         self.foreign = max(node.protocol, protocol) < 1
-        self.kept = rows.load(tx, node, foreign=self.foreign)
         self._topics = Topics(host.root)
         self._claim_key = host.claim_key
+
+    @cached_property
+    def kept(self) -> rows.Kept:
+        """What the tables hold about the node; read by whoever needs it first."""
+        return rows.load(self.tx, self.node, foreign=self.foreign)
 
     def change(self, **changes: Any) -> None:
         """Change the node, where that changes anything."""
