@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from gateway.failpoint import failpoint
 from gateway.flow.lanes import Item, Lanes
-from gateway.flow.work import Unit
+from gateway.flow.work import Unit, apply_all
 from gateway.store import nodes
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ class Commits:
         failpoint("units.committing")
         now = time.time()
         self._under_way += len(units)
-        future = self._parts.writer.submit(lambda c: [unit.apply(c, now) for unit in units])
+        future = self._parts.writer.submit(lambda c: apply_all(c, units, now))
         future.add_done_callback(lambda done: self._committed(units, done))
 
     def _committed(self, units: list[Unit], done: asyncio.Future[list[Unit]]) -> None:

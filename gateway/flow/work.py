@@ -1,4 +1,4 @@
-"""What one plugin wants done, and how it is committed: a savepoint each, many events to a commit.
+"""What one plugin wants done, and how it is committed: undone alone, and with many in one commit.
 
 `Unit` is one event's work: the effects of the plugins that succeeded, a `delivery` row for each that did not, and the journal row's mark, all
 in one transaction (rule 1). A unit can be applied a second time (rule 19).
@@ -98,15 +98,15 @@ class Unit:
         self.changes: list[journal.Row] = []
         self.kept: list[journal.Delivery] = []
 
-    def apply(self, connection: Connection, now: float) -> Unit:
-        """Do it all; what a plugin's own statement breaks is undone for that plugin alone."""
+    def apply(self, connection: Connection, now: float, *, guarded: bool = True) -> Unit:
+        """Do it all; guarded, what a plugin's own statement breaks is undone for that plugin alone."""
         if self.tried and self._applied(connection):
             return self
         self.tried = True
         self._reset()
         for effect in self.effects:
             if not effect.tx.empty:
-                self._apply_effect(connection, effect, now)
+                (self._guard if guarded else self._apply_effect)(connection, effect, now)
         if self.node is not self.before and nodes.lane_of(self.node) != self.lane:
             journal.move_lane(connection, self.lane, nodes.lane_of(self.node))
         if self.journal_id:
@@ -142,44 +142,68 @@ class Unit:
         )
         failpoint("unit.marked")
 
-    def _apply_effect(self, connection: Connection, effect: Effect, now: float) -> None:
+    def _guard(self, connection: Connection, effect: Effect, now: float) -> None:
         connection.execute("SAVEPOINT effect")
-        kept = self.node, list(self.changes)
+        node = self.node
         try:
-            failpoint("effect.begun")
-            self._write_node(connection, effect, now)
-            failpoint("effect.node")
-            for sql, params in effect.tx.writes:
-                connection.execute(sql, params)
-            failpoint("effect.rows")
-            replaced = outbox.put(connection, effect.parcels)
-            if self.changes:
-                journal.add(connection, self.changes)
-                failpoint("effect.changes")
+            self._apply_effect(connection, effect, now)
         except Exception as error:
             if is_trouble(error):
                 raise
             connection.execute("ROLLBACK TO effect")
-            self.node, self.changes = kept
+            self.node = node
             self.failed.append((effect.plugin, error))
-        else:
-            self.parcels += effect.parcels
-            self.replaced += replaced
         connection.execute("RELEASE effect")
-        failpoint("effect.released")
 
-    def _write_node(self, connection: Connection, effect: Effect, now: float) -> None:
+    def _apply_effect(self, connection: Connection, effect: Effect, now: float) -> None:
+        failpoint("effect.begun")
+        changes = self._write_node(connection, effect, now)
+        failpoint("effect.node")
+        for sql, params in effect.tx.writes:
+            connection.execute(sql, params)
+        failpoint("effect.rows")
+        replaced = outbox.put(connection, effect.parcels)
+        if changes:
+            journal.add(connection, changes)
+            failpoint("effect.changes")
+        self.changes += changes
+        self.parcels += effect.parcels
+        self.replaced += replaced
+
+    def _write_node(self, connection: Connection, effect: Effect, now: float) -> list[journal.Row]:
+        """Write what this effect makes of the node; the rows that tell plugins of it."""
         wanted = effect.tx.node_changes
         if not wanted or (not self.node.known and not creates(wanted)):
-            return
-        after = nodes.patched(self.node, wanted, now)
-        nodes.write(connection, self.node, after)
-        if self.change_row is not None:
-            for number, (field, old, new) in zip(
-                effect.change_ids, differences(self.node, after), strict=False
-            ):
-                self.changes.append(self.change_row(number, field, old, new, effect.plugin))
+            return []
+        before, after = self.node, nodes.patched(self.node, wanted, now)
+        nodes.write(connection, before, after)
         self.node = after
+        tell = self.change_row
+        if tell is None:
+            return []
+        told = zip(effect.change_ids, differences(before, after), strict=False)
+        return [tell(number, *difference, effect.plugin) for number, difference in told]
+
+
+def apply_all(connection: Connection, units: list[Unit], now: float) -> list[Unit]:
+    """Apply them; only where a statement breaks, all of them again with a savepoint for each plugin.
+
+    A savepoint costs two statements and a copy of every page that is written under it, and
+    nearly always nothing breaks.
+    """
+    connection.execute("SAVEPOINT units")
+    try:
+        for unit in units:
+            unit.apply(connection, now, guarded=False)
+    except Exception as error:
+        if is_trouble(error):
+            raise
+        connection.execute("ROLLBACK TO units")
+        for unit in units:
+            unit.apply(connection, now)
+    connection.execute("RELEASE units")
+    failpoint("units.released")
+    return units
 
 
 def creates(changes: Mapping[str, Any]) -> bool:

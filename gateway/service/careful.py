@@ -71,9 +71,10 @@ class Careful:
 
     def after(self, journal_id: int) -> None:
         """The event is over and we are still there."""
-        self._heads.discard(journal_id)
-        if not self._heads:
-            self._trying.unlink(missing_ok=True)
+        if journal_id in self._heads:
+            self._heads.discard(journal_id)
+            if not self._heads:
+                self._trying.unlink(missing_ok=True)
 
     def _read(self) -> tuple[int, int]:
         try:

@@ -12,7 +12,7 @@ import pytest
 
 from gateway.api import Node
 from gateway.errors import DataError
-from gateway.flow.work import Effect, Ids, Unit
+from gateway.flow.work import Effect, Ids, Unit, apply_all
 from gateway.hooks.tx import Gathered
 from gateway.store import journal, migrations, nodes
 from gateway.store.reader import Reader
@@ -108,6 +108,35 @@ def test_a_broken_statement_costs_its_own_plugin(bench: Bench, db: sqlite3.Conne
         ("bad", "open", 1)
     ]
     assert journal.state_of(db, unit.journal_id) == journal.GATHERED
+
+
+def test_a_broken_statement_in_a_group_costs_its_own_plugin(
+    bench: Bench, db: sqlite3.Connection
+) -> None:
+    """Of many events in one commit only that plugin's part of that event is undone."""
+    before, bad, beside, after = (bench.tx() for _ in range(4))
+    node = new_node(before)
+    before.write("INSERT INTO a_t VALUES (1)")
+    bad.publish_json("hydro/x", {})
+    bad.write("INSERT INTO a_t VALUES (2)")
+    bad.write("INSERT INTO nowhere VALUES (1)")
+    beside.write("INSERT INTO a_t VALUES (3)")
+    after.write("INSERT INTO a_t VALUES (4)")
+    units = [
+        bench.unit(node, ("good", before)),
+        bench.unit(Node(id=2), ("bad", bad), ("good", beside)),
+        bench.unit(Node(id=3), ("good", after)),
+    ]
+    db.execute("BEGIN")
+    assert apply_all(db, units, 5.0) == units
+    db.execute("COMMIT")
+    assert db.execute("SELECT n FROM a_t ORDER BY n").fetchall() == [(1,), (3,), (4,)]
+    assert db.execute("SELECT count(*) FROM outbox").fetchone() == (0,)
+    assert db.execute("SELECT count(*) FROM nodes").fetchone() == (1,)
+    assert [[plugin for plugin, _ in unit.failed] for unit in units] == [[], ["bad"], []]
+    assert [unit.parcels for unit in units] == [[], [], []]
+    states = [journal.state_of(db, unit.journal_id) for unit in units]
+    assert states == [journal.DONE, journal.GATHERED, journal.DONE]
 
 
 def test_a_unit_that_is_run_twice_has_its_effects_once(

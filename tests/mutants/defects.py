@@ -40,7 +40,7 @@ DEFECTS = (
     Defect(
         "receipt-before-commit",
         "gateway/flow/commit.py",
-        "lambda c: [unit.apply(c, now) for unit in units])",
+        "lambda c: apply_all(c, units, now))",
         "lambda c: [(unit.apply(c, now), self._loop.call_soon_threadsafe("
         "self._parts.outbox.push, unit.parcels))[0] for unit in units])",
         "tests/flow/test_intake.py::test_a_receipt_means_that_the_node_is_on_disk",
