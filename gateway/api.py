@@ -11,7 +11,8 @@ from typing import Any, Literal, Protocol, TypeAlias
 
 import msgspec
 
-from gateway.protocol.messages import Event
+from gateway.protocol.messages import ConfigReported, Event, NodeHello
+from gateway.protocol.signing import signed
 
 API_VERSION = (1, 0)
 
@@ -57,6 +58,20 @@ class Node(msgspec.Struct, frozen=True, kw_only=True):
     def bound(self) -> bool:
         """True where the node belongs to a greenhouse and a zone."""
         return bool(self.gh and self.zone)
+
+    @property
+    def must_sign(self) -> bool:
+        """True for a node of ours that has proved a secret; firmware of the field cannot sign."""
+        return self.secret is not None and self.protocol >= 1
+
+    def signed(self, event: NodeHello | ConfigReported) -> bool:
+        """True where its secret, or the one on trial, signed this hello or report."""
+        parts = event.signed_parts(self.hardware_id or event.source.name)
+        return any(signed(event.sig, key, *parts) for key in (self.secret, self.trial_secret))
+
+    def believes(self, event: NodeHello | ConfigReported) -> bool:
+        """False where this should be signed and is not: a clone, or a board that was wiped (B9)."""
+        return not self.must_sign or self.signed(event)
 
     def __repr__(self) -> str:
         return f"Node({self.id}, uid={self.uid!r}, hardware_id={self.hardware_id!r}, {self.life})"

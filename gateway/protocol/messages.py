@@ -96,6 +96,17 @@ class NodeHello(Event, kw_only=True):
     claim: str | None = None
     sig: str | None = None
 
+    def signed_parts(self, _hardware_id: str = "") -> tuple[object, ...]:
+        """What `sig` is over (B2)."""
+        return (
+            self.kind,
+            self.hardware_id,
+            self.boot_id or "",
+            self.seq or 0,
+            self.config_revision,
+            self.config_sha256,
+        )
+
     @property
     def spelled(self) -> str:
         """The hardware_id in the spelling received: topics to the node are published with it."""
@@ -150,6 +161,17 @@ class ConfigReported(Event, kw_only=True):
     path: str | None = None
     node_id: str | None = None
     sig: str | None = None
+
+    def signed_parts(self, hardware_id: str) -> tuple[object, ...]:
+        """What `sig` is over (B6); the report itself does not say whose it is."""
+        return (
+            self.kind,
+            hardware_id,
+            self.boot_id or "",
+            self.seq or 0,
+            self.revision or 0,
+            self.sha256 or "",
+        )
 
 
 class Message(Event, kw_only=True):

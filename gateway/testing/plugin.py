@@ -1,10 +1,12 @@
 """A bench for one plugin: its hooks, a real store, a clock that stands still until it is moved.
 
-    bench = PluginBench(tmp_path, gateway_hello, name="hello")
-    bench.play("node_hello", NodeHello(hardware_id="esp32-1"))
-    assert bench.node("esp32-1").lifecycle_state == "REGISTERED_BACKEND"
+    with PluginBench(tmp_path, gateway_door_sensor) as bench:
+        bench.registered("nd-1", gh="gh-1", zone="zn-1")
+        bench.say("hydro/gh-1/zn-1/nd-1/door", {"door": "open"})
+        assert bench.read("SELECT count(*) FROM door_sensor_openings") == [(1,)]
 
-Hooks get the engine's real `tx`, and what they gathered is committed by the engine's real unit of
+The plugin is admitted as the gateway admits it, payloads are decoded as the gateway decodes them,
+hooks get the engine's real `tx`, and what they gathered is committed by the engine's real unit of
 work, so what passes here passes in the gateway; there is no broker and no second plugin.
 """
 
@@ -16,12 +18,18 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, Self
 
-from gateway.api import Manifest, Node, Problem
+from gateway.api import Node, Problem
+from gateway.errors import Refusal
 from gateway.flow.work import Effect, Ids, Unit
 from gateway.hooks.tx import Gathered
+from gateway.host.admit import HOOK_EVENTS, load
+from gateway.host.contract import Hooks
+from gateway.host.discover import Candidate
+from gateway.protocol.codec import decode
 from gateway.protocol.messages import Event, NodeHello, Source
+from gateway.protocol.topics import parse
 from gateway.store import journal, migrations, nodes
 from gateway.store.reader import Reader
 from gateway.store.sqlite import open_writer
@@ -68,18 +76,24 @@ class BenchHost:
 
 
 class PluginBench:
-    """One plugin on a store of its own."""
+    """One plugin on a store of its own; `settings` are those of its section.
 
-    def __init__(self, folder: Path, plugin: ModuleType, *, name: str, **settings: object) -> None:
+    Raises AssertionError with the gateway's own words where the gateway would not load the plugin.
+    """
+
+    def __init__(
+        self, folder: Path, plugin: ModuleType, *, name: str = "", **settings: object
+    ) -> None:
         self.now = NOW
-        self._plugin = plugin
+        name = name or plugin.__name__.rpartition(".")[2].removeprefix("gateway_")
+        self.plugin = load(Candidate(name, "the bench", "", name, lambda: plugin), Hooks())
+        assert self.plugin.state == "ready", f"the gateway would not load it: {self.plugin.error}"
         self._db = open_writer(folder / "bench.db")
         migrations.migrate_core(self._db)
-        manifest: Manifest = plugin.manifest()
-        if manifest.migrations:
-            place = Path(inspect.getfile(plugin)).parent / manifest.migrations
-            migrations.migrate_plugin(self._db, name, place)
-        self.config = manifest.config(**settings) if manifest.config is not None else None
+        if self.plugin.migrations is not None:
+            migrations.migrate_plugin(self._db, name, self.plugin.migrations)
+        config = self.plugin.manifest.config
+        self.config = config(**settings) if config is not None else None
         self.reader = Reader(folder / "bench.db")
         self.roster = nodes.Roster()
         self.roster.load(self._db)
@@ -88,27 +102,54 @@ class PluginBench:
         self.sent: list[Sent] = []
         self.answer: tuple[bool, dict[str, Any]] | None = None
         self.writes = 0
-        self.ask("startup", gateway=self.host)
+        self.ask("startup")
+
+    def registered(self, uid: str, **fields: Any) -> Node:
+        """A node that the registry has, with these fields; one that is there already is changed."""
+        node = self.roster.find(uid) or self.roster.stranger(uid)
+        wanted = fields if node.known else {"lifecycle_state": "REGISTERED_BACKEND", **fields}
+        after = nodes.patched(node, wanted, self.now)
+        nodes.write(self._db, node, after)
+        self.roster.put(after)
+        return after
+
+    def say(self, topic: str, payload: Mapping[str, Any] | bytes, **source: Any) -> Node:
+        """A message from the broker its whole way: what it says about its node, the node afterwards.
+
+        Raises Refusal with the word of the wire where the gateway would refuse it, and
+        AssertionError where the plugin does not ask for this kind.
+        """
+        body = payload if isinstance(payload, bytes) else json.dumps(payload).encode()
+        parsed = parse(topic, self.host.root)
+        hook = next(
+            (h for h, cls in HOOK_EVENTS.items() if cls.kind == parsed.kind), "node_message"
+        )
+        cls = HOOK_EVENTS.get(hook) or self.plugin.messages.get(parsed.kind)
+        assert cls is not None, f"the manifest lists no message of kind {parsed.kind!r}"
+        event = decode(cls, body)
+        return self.play(hook, event, topic, payload=body, channel=parsed.channel, **source)
 
     def ask(self, hook: str, **values: Any) -> Any:
         """Call a hook that is no event, with the arguments that it wants; None where it is missing."""
-        function = getattr(self._plugin, hook, None)
-        if function is None:
+        bound = self.plugin.hooks.get(hook)
+        if bound is None:
             return None
-        values = {"config": self.config, "gateway": self.host, **values}
-        wanted = {name: values[name] for name in inspect.signature(function).parameters}
-        result = function(**wanted)
+        result = bound.ask(**{"config": self.config, "gateway": self.host, **values})
         return asyncio.run(_await(result)) if inspect.isawaitable(result) else result
 
     def play(
         self, hook: str, event: Event, topic: str = "", *, name: str = "", **source: Any
     ) -> Node:
         """One event its whole way: the hook, then one commit. Returns the node afterwards."""
-        levels = topic.split("/")
-        where = {"gh": levels[1], "zone": levels[2]} if len(levels) > 4 else {}
+        where: dict[str, Any] = {}
         named = name or (event.hardware_id if isinstance(event, NodeHello) else "")
-        if not named and len(levels) > 4:
-            named = levels[3]
+        try:
+            parsed = parse(topic, self.host.root)
+        except Refusal:
+            pass  # an event without a topic: a command, a wake-up, a change
+        else:
+            where = {"gh": parsed.gh, "zone": parsed.zone}
+            named = named or parsed.name
         event.source = Source(
             topic=topic, name=named.lower(), received_at=self.now, observed_at=self.now,
             **{**where, **source},
@@ -130,6 +171,12 @@ class PluginBench:
     def read(self, sql: str, *params: object) -> list[tuple[Any, ...]]:
         """Committed rows."""
         return self._db.execute(sql, params).fetchall()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_what: object) -> None:
+        self.close()
 
     def close(self) -> None:
         """Let go of the store."""

@@ -23,7 +23,7 @@ from gateway_heartbeat.liveness import (
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway import ConfigReported, LastWill, Node, NodeHeartbeat, NodeHello, Status, Wake
+from gateway import ConfigReported, LastWill, Node, NodeHeartbeat, NodeHello, Status, Wake, sign
 from gateway.testing.plugin import NOW, PluginBench
 
 TOPIC = "hydro/gh-temp/zn-temp/hw/heartbeat"
@@ -33,16 +33,10 @@ GRACE = Grace()
 @pytest.fixture
 def bench(tmp_path: Path) -> Iterator[PluginBench]:
     """The plugin, and one registered node."""
-    made = PluginBench(tmp_path, gateway_heartbeat, name="heartbeat")
-    node = Node(id=1, known=False)
-    after = Node(id=1, uid="nd-1", hardware_id="hw", life="seen", created_at=NOW, updated_at=NOW)
-    from gateway.store import nodes
-
-    nodes.write(made._db, node, after)
-    made.roster.put(after)
-    watch.due(made.host, made.config)
-    yield made
-    made.close()
+    with PluginBench(tmp_path, gateway_heartbeat) as made:
+        made.registered("nd-1", hardware_id="hw", life="seen")
+        watch.due(made.host, made.config)
+        yield made
 
 
 def beats(bench: PluginBench, **more: Any) -> Node:
@@ -119,6 +113,91 @@ def test_hook_node_message_takes_wills_of_the_present_boot_only(bench: PluginBen
         assert bench.node("hw").life == "online"
     bench.play("node_message", LastWill(boot_id="0000000b"), TOPIC)
     assert bench.node("hw").life == "offline"
+
+
+def test_a_will_that_comes_late_does_not_kill_a_boot_whose_hello_was_backlog(
+    bench: PluginBench,
+) -> None:
+    """The node rebooted while we were away: its hello was queued, and then its old will came live."""
+    beats(bench, boot_id="0000000a", seq=1)
+    bench.play("node_hello", NodeHello(hardware_id="hw", boot_id="0000000b"), live=False)
+    bench.registered("nd-1", boot_id="0000000b")  # hello is no news of the past for the registry
+    bench.play("node_message", LastWill(boot_id="0000000a"), TOPIC)
+    assert bench.node("hw").life == "online"
+    bench.play("node_message", LastWill(boot_id="0000000b"), TOPIC)
+    assert bench.node("hw").life == "offline"
+
+
+def signed_hello(boot_id: str, secret: str) -> NodeHello:
+    event = NodeHello(hardware_id="hw", protocol=1, boot_id=boot_id, seq=1)
+    event.sig = sign(secret, *event.signed_parts())
+    return event
+
+
+def test_a_clone_neither_lives_nor_kills_for_the_node(bench: PluginBench) -> None:
+    """B9: what a board with the same name and no secret says leaves the node's pulse as it was."""
+    bench.registered("nd-1", secret="s" * 64, protocol=1, boot_id="0000000a")
+    beats(bench, boot_id="0000000a", seq=1)
+    before = bench.read("SELECT * FROM heartbeat_nodes")
+    bench.now += 10
+    bench.play("node_hello", signed_hello("0000000c", "another"), "hydro/node_hello")
+    bench.play("config_reported", ConfigReported(boot_id="0000000c", seq=1), TOPIC)
+    beats(bench, boot_id="0000000c", seq=1)
+    bench.play("node_message", LastWill(boot_id="0000000c"), TOPIC)
+    assert bench.read("SELECT * FROM heartbeat_nodes") == before
+    beats(bench, boot_id="0000000a", seq=2)
+    assert bench.read("SELECT boot_id, beats, missed FROM heartbeat_nodes") == [("0000000a", 2, 0)]
+
+
+def test_a_signed_hello_brings_the_next_boot(bench: PluginBench) -> None:
+    """The node itself reboots: its signed hello moves the pulse to the new boot."""
+    bench.registered("nd-1", secret="s" * 64, protocol=1, boot_id="0000000a")
+    beats(bench, boot_id="0000000a", seq=1)
+    bench.play("node_hello", signed_hello("0000000b", "s" * 64), "hydro/node_hello")
+    assert bench.read("SELECT boot_id, life FROM heartbeat_nodes") == [("0000000b", "online")]
+
+
+def test_a_boot_nobody_announced_is_taken_once_the_old_one_is_silent(bench: PluginBench) -> None:
+    """After a restored backup no hello may come for weeks: the beats of the present boot are life."""
+    bench.registered("nd-1", secret="s" * 64, protocol=1, boot_id="0000000a")
+    beats(bench, boot_id="0000000a", seq=1, interval_s=15)
+    bench.now += late_after(15, GRACE) + 1
+    assert sweep(bench) == "late"
+    assert beats(bench, boot_id="0000000b", seq=900, interval_s=15).life == "online"
+
+
+def test_a_wall_clock_that_was_set_back_expires_nobody_and_hides_nobody(bench: PluginBench) -> None:
+    """The observed clock starts at the wall clock: after a start on a clock that is behind, silence
+    counts from then."""
+    beats(bench, interval_s=15)
+    bench.now -= 86_400
+    watch.listening[bench.config] = watch.Listening(bench.host)
+    assert sweep(bench) == "online"
+    bench.now += 20
+    assert beats(bench, interval_s=15).life == "online"
+    bench.now += 20
+    assert sweep(bench) == "online"
+    bench.now += offline_after(15, GRACE)
+    assert sweep(bench) == "offline"
+
+
+def test_a_node_keeps_its_own_promise_however_long(bench: PluginBench) -> None:
+    """A sleeper that beats once a day is online all day; what is merely learnt is never that long."""
+    beats(bench, interval_s=86_400)
+    bench.now += 86_400
+    assert sweep(bench) == "online"
+    bench.now += 3 * 86_400
+    assert sweep(bench) == "offline"
+
+
+def test_an_interval_that_nobody_declared_is_learnt(bench: PluginBench) -> None:
+    """A field node that beats every 15 s is offline long before the 120 s of the unknown."""
+    for _ in range(5):
+        beats(bench, uptime=1)
+        bench.now += 15
+    assert bench.read("SELECT declared, learnt FROM heartbeat_nodes") == [(None, 15.0)]
+    bench.now += offline_after(15, GRACE) - 14
+    assert sweep(bench) == "offline"
 
 
 @pytest.mark.parametrize(

@@ -232,7 +232,7 @@ DEFECTS = (
     Defect(
         "will-without-boot-id",
         "plugins/heartbeat/gateway_heartbeat/liveness.py",
-        "    if pulse.boot_id and boot_id != pulse.boot_id:\n        # also",
+        "    if boot and boot_id != boot:\n        # also",
         "    if False:\n        # also",
         f"{HEART}::test_hook_node_message_takes_wills_of_the_present_boot_only",
     ),

@@ -55,7 +55,7 @@ def hello(event: NodeHello, case: Case) -> None:
         seq=event.seq or 0,
     )
     name = event.hardware_id.lower()
-    key = _key(case, name, "node_hello", said, event.sig)
+    key = _key(case, event)
     if key is None:
         rows.save_refusal(case.tx, case.node, name, "signature", case.at)
         return
@@ -81,11 +81,13 @@ def report(event: ConfigReported, case: Case) -> None:
         boot_id=event.boot_id or "",
         seq=event.seq or 0,
     )
-    key = _key(case, name, "config_report", said, event.sig)
+    key = _key(case, event)
     if key is None:
         rows.save_refusal(case.tx, case.node, name, "signature", case.at)
         return
     _keep_proof(case, key)
+    if not case.foreign:
+        case.change(protocol=max(case.node.protocol, 1))  # a header is our firmware's
     said = replace(said, proved=bool(key) and key == secret_in(case.kept.text))
     actions = twin.report(_open(case), said, case.at)
     if any(isinstance(a, Ignore) for a in actions[1]):
@@ -168,21 +170,14 @@ def _log(case: Case, move: Move) -> None:
     log.log(level, "config of %s: v%d %s%s", case.node.uid, move.revision, move.state, tail)
 
 
-def _key(case: Case, name: str, kind: str, said: Said, sig: str | None) -> str | None:
+def _key(case: Case, event: NodeHello | ConfigReported) -> str | None:
     """The key that signed this, "" where no signature is needed, None where it is not believed."""
     node = case.node
     if case.foreign:
         return ""
-    parts = (
-        kind,
-        node.hardware_id or name,
-        said.boot_id,
-        said.seq,
-        said.revision,
-        said.sha256,
-    )
+    parts = event.signed_parts(node.hardware_id or event.source.name)
     for key in (node.secret, node.trial_secret, secret_in(case.kept.text)):
-        if signed(sig, key, *parts):
+        if signed(event.sig, key, *parts):
             return key
     return None if node.secret else ""
 

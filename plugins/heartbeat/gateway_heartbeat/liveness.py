@@ -16,6 +16,8 @@ Life = Literal["never_seen", "seen", "online", "late", "offline"]
 DEFAULT_INTERVAL = 40.0
 """For a node that never said how often it beats, until that is learnt; offline after 120 s of it."""
 SHORTEST, LONGEST = 5.0, 3600.0
+PROMISED = 7 * 86_400.0
+"""What a node may declare: a sleeper keeps its own promise, a learnt interval is never that long."""
 EARLIER = 4
 
 
@@ -45,8 +47,9 @@ class Pulse(NamedTuple):
     @property
     def interval(self) -> float:
         """Seconds between beats: declared, else learnt, else the default."""
-        found = self.declared or self.learnt or DEFAULT_INTERVAL
-        return min(max(found, SHORTEST), LONGEST)
+        if self.declared:
+            return min(max(self.declared, SHORTEST), PROMISED)
+        return min(max(self.learnt or DEFAULT_INTERVAL, SHORTEST), LONGEST)
 
 
 def is_past(pulse: Pulse, boot_id: str | None) -> bool:
@@ -115,9 +118,16 @@ def _learn(pulse: Pulse, now: float, count: int) -> float | None:
     return pulse.learnt + (min(gap, pulse.learnt * 2) - pulse.learnt) / 8
 
 
-def will(pulse: Pulse, boot_id: str | None) -> Pulse:
-    """A live will, or a status OFFLINE: the end of this boot, not of a newer one."""
-    if pulse.boot_id and boot_id != pulse.boot_id:
+def will(pulse: Pulse, boot_id: str | None, registered: str | None = None) -> Pulse:
+    """A live will, or a status OFFLINE: the end of this boot, not of a newer one.
+
+    `registered` is the boot of the last hello that was believed: where it came as backlog, no live
+    message has shown that boot yet.
+    """
+    boot = pulse.boot_id
+    if registered and registered not in pulse.boots.split():
+        boot = registered
+    if boot and boot_id != boot:
         # also a plain will of a node that puts its boot into its wills: not its own, or an old one
         return pulse
     return pulse._replace(life="offline", wait=None)

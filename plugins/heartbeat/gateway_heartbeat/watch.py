@@ -13,7 +13,7 @@ from weakref import WeakKeyDictionary
 
 import msgspec
 
-from gateway import Event, Host, Node, NodeHeartbeat, Turn, Tx
+from gateway import ConfigReported, Event, Host, Node, NodeHeartbeat, NodeHello, Turn, Tx
 from gateway_heartbeat.liveness import Beat, Grace, Life, Pulse, beat, passed, proof, will
 
 log = logging.getLogger(__name__)
@@ -55,23 +55,45 @@ class Listening:
 listening: WeakKeyDictionary[Settings, Listening] = WeakKeyDictionary()
 
 
-def pulse_of(tx: Tx, node: Node) -> tuple[Pulse, float]:
-    """The node's pulse and since when its life is what it is."""
+def pulse_of(tx: Tx, node: Node, now: float, resumed: float | None = None) -> tuple[Pulse, float]:
+    """The node's pulse and since when its life is what it is.
+
+    A proof that lies ahead is one of before the wall clock was set back and the gateway started
+    anew: silence counts from when we listened again.
+    """
     if not node.known:
         return Pulse(), 0.0
     rows = tx.read(f"SELECT {_COLUMNS}, since FROM heartbeat_nodes WHERE node_id = ?", node.id)
     if not rows:
         return Pulse(life=node.life), 0.0
-    *pulse, since = rows[0]
-    return Pulse(*pulse), float(since)
+    *found, since = rows[0]
+    pulse = Pulse(*found)
+    if pulse.proof > now:
+        pulse = pulse._replace(proof=now if resumed is None else min(now, resumed))
+    return pulse, float(since)
+
+
+def is_strange(event: Event, node: Node, pulse: Pulse) -> bool:
+    """True for what a clone says: it neither proves nor ends anything (B9).
+
+    Hellos and reports of a node with a secret are signed. Beats are not: while its boot is online
+    another one has to say hello first.
+    """
+    if not node.must_sign:
+        return False
+    if isinstance(event, NodeHello | ConfigReported):
+        return not node.believes(event)
+    return pulse.life == "online" and event.boot_id not in (pulse.boot_id, node.boot_id)
 
 
 def on_beat(event: NodeHeartbeat, node: Node, tx: Tx, settings: Settings) -> None:
     """A live beat."""
     if not event.source.live:
         return
-    before, since = pulse_of(tx, node)
     source = event.source
+    before, since = pulse_of(tx, node, source.observed_at)
+    if is_strange(event, node, before):
+        return
     said = Beat(event.boot_id, event.seq or 0, source.first_seq, source.count, event.interval_s)
     after = beat(before, said, source.observed_at, settings.grace)
     if after is before:
@@ -87,7 +109,9 @@ def on_sign(event: Event, node: Node, tx: Tx, settings: Settings) -> None:
     """Any other live message of the node."""
     if not event.source.live:
         return
-    before, since = pulse_of(tx, node)
+    before, since = pulse_of(tx, node, event.source.observed_at)
+    if is_strange(event, node, before):
+        return
     after = proof(before, event.boot_id, event.source.observed_at, settings.grace)
     if after is not before:
         _save(event, node, tx, Step(before, after, since))
@@ -97,16 +121,16 @@ def on_will(event: Event, node: Node, tx: Tx) -> None:
     """A live will or OFFLINE."""
     if not event.source.live or not node.known:
         return
-    before, since = pulse_of(tx, node)
-    after = will(before, event.boot_id)
+    before, since = pulse_of(tx, node, event.source.observed_at)
+    after = will(before, event.boot_id, node.boot_id)
     if after is not before:
         _save(event, node, tx, Step(before, after, since, seen=False))
 
 
 def on_time(event: Event, node: Node, tx: Tx, settings: Settings) -> None:
     """The node's deadline may have passed."""
-    before, since = pulse_of(tx, node)
     heard = listening[settings].since()
+    before, since = pulse_of(tx, node, event.source.observed_at, heard)
     after = passed(before, event.source.observed_at, heard, settings.grace)
     if after is not before:
         _save(event, node, tx, Step(before, after, since, seen=False))
@@ -124,8 +148,9 @@ def due(host: Host, settings: Settings) -> list[Turn]:
     if state.resumed is None:
         state.resumed = now  # every deadline starts anew
     rows = host.read(
-        "SELECT node_id FROM heartbeat_nodes WHERE wait IS NOT NULL AND proof_observed + wait <= ? "
-        "AND ? + wait <= ?",
+        "SELECT node_id FROM heartbeat_nodes WHERE wait IS NOT NULL "
+        "AND (proof_observed + wait <= ? OR proof_observed > ?) AND ? + wait <= ?",
+        now,
         now,
         state.resumed,
         now,

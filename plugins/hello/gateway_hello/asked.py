@@ -48,11 +48,15 @@ def obey(event: Event, node: Node, tx: Tx) -> None:
     if not node.known:
         tx.answer({"error": "there is no such node"}, ok=False)
         return
+    kept = known(tx, node)
     changes: dict[str, object] = {}
     admission = "accepted"
+    note = ""
     if isinstance(event, Approve):
-        if node.lifecycle_state == WAITING:
+        if node.lifecycle_state == WAITING and kept.admission:
             changes["lifecycle_state"] = REGISTERED
+        elif node.lifecycle_state == WAITING:
+            note = "it has only been seen; it is registered once it says who it is"
     elif isinstance(event, Reject):
         admission = "rejected"
     elif isinstance(event, Decommission):
@@ -64,7 +68,6 @@ def obey(event: Event, node: Node, tx: Tx) -> None:
             del changes["lifecycle_state"]
     if changes:
         tx.set_node(**changes)
-    kept = known(tx, node)
     tx.write(
         "INSERT INTO hello_nodes (node_id, admission, boot_id, boots, at) VALUES (?, ?, ?, ?, ?) "
         "ON CONFLICT (node_id) DO UPDATE SET admission = excluded.admission, suspects = 0",
@@ -75,4 +78,5 @@ def obey(event: Event, node: Node, tx: Tx) -> None:
         event.source.received_at,
     )
     state = changes.get("lifecycle_state", node.lifecycle_state)
-    tx.answer({"uid": node.uid, "lifecycle_state": state, "admission": admission})
+    said = {"uid": node.uid, "lifecycle_state": state, "admission": admission}
+    tx.answer({**said, "note": note} if note else said)

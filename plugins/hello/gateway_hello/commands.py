@@ -41,6 +41,8 @@ def _command(verb: str, text: str) -> click.Command:
             operator.say(f"error: {answer.result.get('error', 'refused')}")
             raise SystemExit(65)
         click.echo(f"{answer.result['uid']}  {answer.result['lifecycle_state']}")
+        if "note" in answer.result:
+            operator.say(answer.result["note"])
 
     command: Callable[..., Any] = click.argument("node")(run)
     command = click.option("--yes", is_flag=True, help="Do not ask.")(command)
@@ -53,9 +55,10 @@ def _pending() -> click.Command:
     def pending(as_json: bool) -> None:
         operator: Operator = click.get_current_context().obj
         rows = operator.read(
-            "SELECT uid, hardware_id, type, admission, suspects FROM nodes "
-            "JOIN hello_nodes ON node_id = id WHERE admission <> 'accepted' OR suspects > 0 "
-            "ORDER BY created_at"
+            "SELECT uid, hardware_id, type, coalesce(admission, 'seen') AS admission, "
+            "coalesce(suspects, 0) AS suspects FROM nodes LEFT JOIN hello_nodes ON node_id = id "
+            "WHERE admission <> 'accepted' OR suspects > 0 "
+            "OR (admission IS NULL AND lifecycle_state = 'PROVISIONED_WIFI') ORDER BY created_at"
         )
         if as_json:
             operator.show("gateway.nodes.pending/1", {"nodes": rows}, lambda: None)

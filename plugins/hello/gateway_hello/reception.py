@@ -21,10 +21,9 @@ from gateway import (
     Tx,
     is_temp,
     node_type,
-    sign,
     signed,
 )
-from gateway_hello.registry import Facts, Verdict, admit, after, is_earlier, uids
+from gateway_hello.registry import NOBODY, Facts, Verdict, admit, after, is_earlier, uids
 
 log = logging.getLogger(__name__)
 REGISTERED = "REGISTERED_BACKEND"
@@ -61,10 +60,13 @@ def known(tx: Tx, node: Node) -> Known:
 def hello(event: NodeHello, node: Node, desk: Desk) -> None:
     """Register, update or refuse, and queue the receipt."""
     tx, host = desk.tx, desk.host
+    at = event.source.received_at
     held = _by_wish(event, node, tx)
+    if not _is_its_own(event, held):
+        _receipt(event, Node(id=held.id, known=False), desk, "identity")
+        return
     kept = known(tx, held)
     verdict = admit(_facts(event, held, kept, host))
-    at = event.source.received_at
     if verdict.reason in ("decommissioned", "rejected", "identity"):
         if verdict.reason == "identity":
             _suspect(event, held, tx, at)
@@ -98,17 +100,19 @@ def _by_wish(event: NodeHello, node: Node, tx: Tx) -> Node:
     return found if found is not None and found.known and found.hardware_id is None else node
 
 
+def _is_its_own(event: NodeHello, node: Node) -> bool:
+    """False where the hardware_id is nobody's, or another node's uid: no name may mean two nodes."""
+    if event.hardware_id in NOBODY:
+        why = "it is the name of every board that cannot read its own address"
+    elif node.known and node.hardware_id not in (None, event.hardware_id):
+        why = f"it is the uid of {node.hardware_id}"
+    else:
+        return True
+    log.warning("%s cannot be registered under this hardware_id: %s", event.hardware_id, why)
+    return False
+
+
 def _facts(event: NodeHello, node: Node, kept: Known, host: Host) -> Facts:
-    parts = (
-        "node_hello",
-        event.hardware_id,
-        event.boot_id or "",
-        event.seq or 0,
-        event.config_revision,
-        event.config_sha256,
-    )
-    claim_key = host.claim_key
-    claim = sign(claim_key, event.hardware_id, event.boot_id or "") if claim_key else None
     admission = kept.admission
     if not admission and node.known and node.lifecycle_state in (REGISTERED, *_BOUND):
         admission = "accepted"
@@ -117,10 +121,11 @@ def _facts(event: NodeHello, node: Node, kept: Known, host: Host) -> Facts:
         known=node.known,
         lifecycle_state=node.lifecycle_state,
         admission=admission,
-        has_secret=node.secret is not None,
-        signed=any(signed(event.sig, key, *parts) for key in (node.secret, node.trial_secret)),
-        claimed=claim is not None and event.claim == claim,
+        must_sign=node.must_sign,
+        signed=node.signed(event),
+        claimed=signed(event.claim, host.claim_key, event.hardware_id, event.boot_id or ""),
         offline=node.life == "offline",
+        reflashed=node.secret is not None and node.protocol < 1 <= event.protocol,
     )
 
 
@@ -222,15 +227,20 @@ def _receipt(
 def evidence(event: Event, node: Node, tx: Tx, host: Host) -> None:
     """B7: a node that never said hello to us becomes known by what it says."""
     source = event.source
-    if source.retained or not source.name:
+    if source.retained or not source.name or source.name in NOBODY:
+        return
+    if node.known and node.lifecycle_state != WAITING:
         return
     proves = isinstance(event, ConfigReported) and (
         is_temp(source.gh, source.zone) or event.node_id == source.name
     )
-    state = REGISTERED if proves and host.registration == "open" else WAITING
+    admission = known(tx, node).admission
+    is_let_in = host.registration == "open" or admission == "accepted"
+    state = REGISTERED if proves and is_let_in else WAITING
+    if proves and not admission and not is_let_in:
+        _remember(tx, node.id, "pending", "", "", source.received_at)
     if node.known:
-        waits = node.lifecycle_state == WAITING and known(tx, node).admission in ("", "accepted")
-        if waits and state == REGISTERED:
+        if state == REGISTERED and admission in ("", "accepted"):
             tx.set_node(lifecycle_state=state)
         return
     said = event.document.get("type") if isinstance(event, ConfigReported) else None

@@ -26,6 +26,9 @@ PREFIXES = {
 }
 """A2.1: what stands behind `nd-` for each type; `node` for the rest."""
 
+NOBODY = frozenset({"node-temp", "unknown"})
+"""What a board calls itself that cannot read its own address (A1.1): the same for all of them."""
+
 SUFFIXES = 5
 EARLIER = 4
 
@@ -38,14 +41,16 @@ class Facts(NamedTuple):
     lifecycle_state: str
     admission: str
     """`accepted`, `pending`, `rejected`, or "" where hello has never met the node."""
-    has_secret: bool
-    """True where the node has verified a secret."""
+    must_sign: bool
+    """True where the node, one of ours, has verified a secret."""
     signed: bool
     """True where the hello is signed under it, or under the one on trial."""
     claimed: bool
     """True where the hello carries the right claim."""
     offline: bool
     """True where the old boot has been silent for its offline time."""
+    reflashed: bool
+    """True where our firmware says hello, and the secret is one of the field's from before it."""
 
 
 class Verdict(NamedTuple):
@@ -61,12 +66,12 @@ def admit(facts: Facts) -> Verdict:
         return Verdict("decommissioned")
     if facts.admission == "rejected":
         return Verdict("rejected")
-    if facts.has_secret and not facts.signed:
+    if facts.must_sign and not facts.signed:
         silent = facts.registration == "open" and facts.offline
         claimed = facts.registration == "claim" and facts.claimed
         return Verdict("", readmit=True) if silent or claimed else Verdict("identity")
     if facts.admission == "accepted" or facts.registration == "open":
-        return Verdict("")
+        return Verdict("", readmit=facts.reflashed and not facts.signed)
     if facts.registration == "claim":
         return Verdict("" if facts.claimed else "identity")
     return Verdict("pending_approval")
