@@ -35,7 +35,8 @@ $(VENV)/.test-ready: $(VENV)/.run-ready requirements/test.txt
 	@touch $@
 
 run: $(VENV)/.run-ready ## The main job: broker, gateway, three nodes, a config each (ONCE=1 to exit when done)
-	@exec $(BIN)/gateway --state-dir $(STATE) run --simulate $(NODES) $(if $(ONCE),--once,)
+	@trap : INT; $(BIN)/gateway --state-dir $(STATE) run --simulate $(NODES) $(if $(ONCE),--once,) \
+	  || { code=$$?; test $$code = 130 || exit $$code; } # Ctrl+C is how it ends
 
 test: $(VENV)/.test-ready check ## Everything that proves it, in under ten minutes
 	@$(BIN)/python -m pytest -q -n 2 --dist loadgroup $(ARGS)

@@ -29,15 +29,25 @@ class GatewayError(Exception):
 
 
 class SettingsError(GatewayError):
-    """The settings are wrong; `problems` lists every one of them (`settings.explain.Problem`)."""
+    """The settings are wrong; `problems` lists every one of them (`settings.explain.Problem`).
+
+    `good_part` is what is left without them (`settings.model.Settings`), for a look at the rest.
+    """
 
     exit_code = 78
 
     def __init__(
-        self, what: str, *, why: str = "", hint: str = "", problems: tuple[object, ...] = ()
+        self,
+        what: str,
+        *,
+        why: str = "",
+        hint: str = "",
+        problems: tuple[object, ...] = (),
+        good_part: object = None,
     ) -> None:
         super().__init__(what, why=why, hint=hint)
         self.problems = problems
+        self.good_part = good_part
 
 
 class BrokerError(GatewayError):

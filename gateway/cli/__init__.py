@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from gateway import __version__
+from gateway.cli.hoist import hoist
 from gateway.errors import GatewayError
 
 if TYPE_CHECKING:
@@ -49,8 +50,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
 }
 """name -> (where it lives, its line in `gateway --help`; a test compares it with the docstring)."""
 
-_GLOBAL_FLAGS = ("--no-color", "-v", "-vv", "-q", "--verbose", "--quiet")
-_GLOBAL_VALUES = ("--state-dir", "--config", "-c")
+_SENTENCE = 200  # longer than any first sentence of a command's help
 
 
 class Group(click.Group):
@@ -68,6 +68,12 @@ class Group(click.Group):
         """All commands, those of plugins included."""
         load_plugins(ctx)
         return super().list_commands(ctx)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Every command with its whole first sentence: wrapped, never cut."""
+        listed = [(name, self.get_command(ctx, name)) for name in self.list_commands(ctx)]
+        with formatter.section("Commands"):
+            formatter.write_dl([(n, c.get_short_help_str(_SENTENCE)) for n, c in listed if c])
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
@@ -118,7 +124,7 @@ class Root(Group):
         added = None if self.plugins_loaded else known.recall(stamp)
         if added is None:
             names = [name for name in self.list_commands(ctx) if name not in COMMANDS]
-            added = [(name, self.commands[name].get_short_help_str(60)) for name in names]
+            added = [(name, self.commands[name].get_short_help_str(_SENTENCE)) for name in names]
             if self.watched is not None:
                 known.keep(stamp, added, self.watched)
         with formatter.section("Commands"):
@@ -126,7 +132,7 @@ class Root(Group):
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Take global options that stand behind one of our commands to the front."""
-        return super().parse_args(ctx, hoist(args))
+        return super().parse_args(ctx, hoist(args, COMMANDS))
 
     def main(  # type: ignore[override]  # click declares two overloads that differ by a flag
         self, args: Sequence[str] | None = None, standalone_mode: bool = True, **extra: Any
@@ -147,32 +153,6 @@ class UnknownCommand(click.UsageError):
         super().__init__(f'"{path} {name}" is no command', ctx=ctx)
         self.why = f'did you mean "{close[0]}"?' if close else ""
         self.hint = f"{path} {close[0]} --help" if close else f"{path} --help"
-
-
-def hoist(args: Sequence[str]) -> list[str]:
-    """`run --state-dir X` as `--state-dir X run`, for our own commands only: a plugin's command may
-    have options of these names."""
-    front: list[str] = []
-    rest: list[str] = []
-    queue = list(args)
-    command = ""
-    while queue:
-        word = queue.pop(0)
-        if word == "--":
-            rest += [word, *queue]
-            break
-        target = front if not command or command in COMMANDS else rest
-        if word in _GLOBAL_FLAGS:
-            target.append(word)
-        elif word in _GLOBAL_VALUES and queue:
-            target += [word, queue.pop(0)]
-        elif word.startswith(("--state-dir=", "--config=")):
-            target.append(word)
-        else:
-            rest.append(word)
-            if not command and not word.startswith("-"):
-                command = word
-    return front + rest
 
 
 def load_plugins(ctx: click.Context) -> None:
@@ -254,6 +234,7 @@ def _path(_ctx: click.Context, _param: click.Parameter, value: str | None) -> Pa
     cls=Root,
     name="gateway",
     context_settings={"help_option_names": ["-h", "--help"]},
+    no_args_is_help=True,
     epilog=examples(
         "gateway init && gateway run        start with nothing but this",
         "gateway run --simulate 3           three nodes without hardware",

@@ -22,6 +22,7 @@ from gateway.settings.secret import is_secret
 if TYPE_CHECKING:
     from gateway.host.registry import Registry
     from gateway.settings.load import Loaded
+    from gateway.settings.model import Settings
 
 
 class Value(NamedTuple):
@@ -51,8 +52,8 @@ def check(operator: Operator, show_secrets: bool) -> int:
     try:
         loaded = operator.loaded
     except SettingsError as error:
-        return _bad(operator, list(error.problems) or [error])
-    registry = _registry(loaded)
+        return _bad(operator, _all_problems(error))
+    registry = _registry(loaded.settings)
     if registry.problems:
         return _bad(operator, registry.problems)
     values = effective(loaded, registry)
@@ -81,14 +82,24 @@ def check(operator: Operator, show_secrets: bool) -> int:
     return 0
 
 
-def _registry(loaded: Loaded) -> Registry:
+def _all_problems(error: SettingsError) -> list[Any]:
+    """What is wrong, with the mistakes in plugins' own sections."""
+    from gateway.settings.model import Settings
+
+    found = list(error.problems) or [error]
+    if isinstance(error.good_part, Settings):
+        found += _registry(error.good_part).problems
+    return found
+
+
+def _registry(settings: Settings) -> Registry:
     """The plugins with their sections decoded; nothing is started."""
     import logging
 
     from gateway.host.registry import Registry
 
     logging.getLogger("gateway").addHandler(logging.NullHandler())  # we print its warnings
-    return Registry.load(loaded.settings)
+    return Registry.load(settings)
 
 
 def _bad(operator: Operator, problems: list[Any]) -> int:

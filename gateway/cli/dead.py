@@ -243,10 +243,11 @@ def drop(
 ) -> None:
     """Remove dead letters for good."""
     args = _choice(number, plugin, everything)
-    if not yes and number is None and not click.confirm("drop all of them?", err=True):
-        operator.say("nothing done")
+    if not yes and number is None and not operator.confirm("drop all of them?"):
         return
     result = operator.order("dead.drop", **args)
+    if not result.get("dropped") and number is not None:
+        raise _none(number)
     operator.show(
         "gateway.dead.drop/1",
         result,

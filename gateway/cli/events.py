@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import sys
 import time
+from difflib import get_close_matches
 from typing import Any
 
 import click
@@ -43,6 +44,8 @@ def events(operator: Operator, follow: bool, node: str | None, kind: str | None,
     """Show messages as they come in."""
     lane = lane_of(operator.node(node)) if node else None
     rows = operator.read(f"{_EVENTS} ORDER BY id DESC LIMIT ?4", 0, lane, kind, max(0, last))[::-1]
+    if not rows and not follow:
+        operator.say(_nothing(operator, node, kind))
     newest = operator.read("SELECT coalesce(max(id), 0) AS id FROM journal")[0]["id"]
     while True:
         for row in rows:
@@ -53,6 +56,16 @@ def events(operator: Operator, follow: bool, node: str | None, kind: str | None,
         sys.stdout.flush()
         time.sleep(_PAUSE)
         rows = operator.read(f"{_EVENTS} ORDER BY id LIMIT 1000", newest, lane, kind)
+
+
+def _nothing(operator: Operator, node: str | None, kind: str | None) -> str:
+    """Why no message was found, with what may have been meant."""
+    if kind is None:
+        return "no messages" + (f" of {output.clean(node)}" if node else " yet")
+    known = [row["kind"] for row in operator.read("SELECT DISTINCT kind FROM journal")]
+    close = get_close_matches(kind, known, n=1)
+    hint = f'did you mean "{close[0]}"?' if close else f"there are: {', '.join(sorted(known))}"
+    return f"no messages of kind {output.clean(kind)}; {hint if known else 'the journal is empty'}"
 
 
 def lane_of(node: dict[str, Any]) -> str:

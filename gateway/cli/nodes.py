@@ -13,6 +13,7 @@ import click
 
 from gateway.cli import Group, examples, json_option, output
 from gateway.cli.operator import Operator
+from gateway.cli.portrait import name_of, portrait
 
 HEAD = ("NODE", "TYPE", "STATE", "LIFE", "CONFIG", "LAST SEEN", "HEAP FREE")
 _CORE = (
@@ -31,11 +32,6 @@ _BEATS = {
     "life_since_at": "nullif(b.since, 0)",
 }
 """Our names for what the heartbeat plugin knows of a node."""
-_KIND_NAMES = {
-    "ph": "pH node", "ec": "EC node", "climate": "climate node", "irrig": "irrigation node",
-    "light": "light node", "relay": "relay node", "water_sensor": "water sensor",
-    "recirculation": "recirculation node",
-}  # fmt: skip
 
 
 def fleet(operator: Operator, only: int | None = None) -> list[dict[str, Any]]:
@@ -63,11 +59,6 @@ def config_word(row: dict[str, Any]) -> str:
     return f"v{row['config_revision']} {word}"
 
 
-def name_of(row: dict[str, Any]) -> str:
-    """The name that a person uses for the node."""
-    return str(row["uid"] or row["hardware_id"] or f"#{row['id']}")
-
-
 def cells(row: dict[str, Any], now: float) -> tuple[str, ...]:
     """The row of the table."""
     seen = row["last_seen_at"]
@@ -78,7 +69,7 @@ def cells(row: dict[str, Any], now: float) -> tuple[str, ...]:
         output.life(row["life"]),
         config_word(row),
         "-" if seen is None else output.span(max(0.0, now - seen)),
-        output.size(row["free_heap"]),
+        output.size(row["free_heap"] or None),  # CPython has no heap to tell of
     )
 
 
@@ -182,83 +173,6 @@ def _config_json(config: dict[str, Any]) -> dict[str, Any]:
     return {k: output.rfc3339(v) if k.endswith("_at") else v for k, v in config.items()}
 
 
-def portrait(
-    row: dict[str, Any],
-    configs: list[dict[str, Any]],
-    channels: list[dict[str, Any]],
-    now: float,
-) -> list[str]:
-    """The lines of `nodes show`."""
-    place = f" in {row['gh']} / {row['zone']}" if row["gh"] and row["zone"] else ", not bound"
-    kind = _KIND_NAMES.get(row["type"], f"node of type {row['type']}")
-    parts = {
-        "hardware": _hardware(row),
-        "life": _life(row, now),
-        "state": output.clean(row["lifecycle_state"]) + _pending(row),
-        "config": ", ".join(_told(config, now) for config in configs[:2]) or "none pushed",
-        "channels": ", ".join(_channel(c) for c in channels) or "not reported yet",
-    }
-    if row["name"]:
-        parts = {"name": output.clean(row["name"]), **parts}
-    lines = [f"{output.clean(name_of(row))}   {kind}{output.clean(place)}"]
-    return lines + [f"  {label:<10} {text}" for label, text in parts.items()]
-
-
-def _hardware(row: dict[str, Any]) -> str:
-    facts = [output.clean(row["hardware_id"] or "hardware id not known yet")]
-    if row["fw_version"]:
-        facts.append(f"firmware {output.clean(row['fw_version'])}")
-    if row.get("hardware_revision"):
-        facts.append(f"revision {output.clean(row['hardware_revision'])}")
-    if row["free_heap"] is not None:
-        lowest = row["min_free_heap"]
-        facts.append(
-            f"heap {output.size(row['free_heap'])}"
-            + (f" (lowest {output.size(lowest)})" if lowest is not None else "")
-        )
-    if row["rssi"] is not None:
-        facts.append(f"RSSI {row['rssi']} dBm")
-    return " · ".join(facts)
-
-
-def _life(row: dict[str, Any], now: float) -> str:
-    text, since, seen = (
-        str(row["life"]).replace("_", " "),
-        row["life_since_at"],
-        row["last_seen_at"],
-    )
-    if since is not None:
-        text += f" since {output.clock(since, now)} ({output.span(max(0.0, now - since))})"
-    if seen is not None and (since is None or row["life"] != "online"):
-        text += f", last seen {output.span(max(0.0, now - seen))} ago"
-    if row["boot_id"]:
-        text += f", boot {output.clean(row['boot_id'])}"
-    if row["interval_seconds"]:
-        text += f", beats every {output.span(row['interval_seconds'])}"
-    if row["beats"]:
-        text += f", {row['missed'] or 0} missed of {row['beats']}"
-    return text
-
-
-def _pending(row: dict[str, Any]) -> str:
-    if not row["pending_zone"]:
-        return ""
-    return output.clean(f", on the way to {row['pending_gh']} / {row['pending_zone']}")
-
-
-def _told(config: dict[str, Any], now: float) -> str:
-    at = config["final_at"] or config["verified_at"] or config["applied_at"] or config["queued_at"]
-    text = f"v{config['revision']} {config['state'].replace('_', ' ')} {output.clock(at, now)}"
-    if config["reason"]:
-        text += f": {output.clean(config['reason'])}"
-    return text
-
-
-def _channel(channel: dict[str, Any]) -> str:
-    about = " ".join(x for x in (channel["metric"], channel["unit"]) if x)
-    return output.clean(f"{channel['name']} ({about or channel['type'] or '?'})")
-
-
 @nodes.command("watch", epilog=examples("gateway nodes watch", "gateway nodes watch --every 5"))
 @click.option("--every", default=1.0, metavar="SECONDS", help="How often to look (1).")
 @click.pass_obj
@@ -287,8 +201,7 @@ def watch(operator: Operator, every: float) -> None:
 def forget(operator: Operator, node: str, yes: bool) -> None:
     """Remove a node from the registry; it registers itself anew when it says hello again."""
     name = name_of(operator.node(node))
-    if not yes and not click.confirm(f"forget {output.clean(name)}?", default=False, err=True):
-        operator.say("nothing done")
+    if not yes and not operator.confirm(f"forget {output.clean(name)}?"):
         return
     result = operator.order("nodes.forget", name)
     operator.show(

@@ -114,18 +114,11 @@ class Operator:
         )
         if found:
             return found[0]
-        from difflib import get_close_matches
-
-        known = [row["n"] for row in self.read(
+        known = self.read(
             "SELECT uid AS n FROM nodes WHERE uid IS NOT NULL "
             "UNION SELECT hardware_id FROM nodes WHERE hardware_id IS NOT NULL"
-        )]  # fmt: skip
-        close = get_close_matches(name.lower(), known, n=1)
-        raise DataError(
-            f"there is no node {output.clean(name)!r}",
-            why=f'did you mean "{close[0]}"?' if close else f"{len(known)} names are known",
-            hint="gateway nodes list",
         )
+        raise unknown_node(name, [row["n"] for row in known])
 
     # -- asking the gateway ------------------------------------------------------------------
 
@@ -226,10 +219,31 @@ class Operator:
         if not self.quiet:
             click.echo(line, err=True)
 
+    def confirm(self, question: str) -> bool:
+        """Ask a person; "no" is said. Raises UsageError where nobody answers."""
+        yes = output.asked(question)
+        if not yes:
+            self.say("nothing done")
+        return yes
+
     def hint(self, line: str) -> None:
         """The next command, for a person at a terminal only."""
         if not self.quiet and not self.wants_json and sys.stdout.isatty():
             click.echo(f"next: {line}", err=True)
+
+
+def unknown_node(name: str, known: Sequence[str]) -> DataError:
+    """No such node, with those that may have been meant: a part of a name will do."""
+    from difflib import get_close_matches
+
+    wanted = name.lower()
+    close = [n for n in known if wanted in n.lower()] or get_close_matches(wanted, known, n=1)
+    meant = " or ".join(f'"{output.clean(n)}"' for n in close[:3])
+    return DataError(
+        f"there is no node {output.clean(name)!r}",
+        why=f"did you mean {meant}?" if close else f"{len(known)} names are known",
+        hint="gateway nodes list",
+    )
 
 
 def refusal(verb: str, result: Mapping[str, Any]) -> DataError:

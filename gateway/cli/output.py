@@ -172,6 +172,18 @@ def stdout_paint(wanted: bool) -> Paint:
     return Paint(sys.stdout, wanted)
 
 
+def asked(question: str) -> bool:
+    """A person's answer. Raises UsageError where nobody is there to give one."""
+    try:
+        return click.confirm(question, default=False, err=True)
+    except click.Abort:
+        if sys.stdin.isatty():
+            raise  # Ctrl+C
+        click.echo("", err=True)
+        ctx = click.get_current_context(silent=True)
+        raise click.UsageError("nobody is here to answer: give --yes", ctx=ctx) from None
+
+
 def report(error: Exception) -> int:
     """Print an error for a person on stderr; returns the exit code."""
     if isinstance(error, SettingsError) and error.problems:
@@ -187,13 +199,18 @@ def report(error: Exception) -> int:
     if isinstance(error, click.Abort):
         click.echo("interrupted", err=True)
         return 130
-    if isinstance(error, click.ClickException):
-        path = error.ctx.command_path if isinstance(error, click.UsageError) and error.ctx else ""
-        message = error.format_message().rstrip(".")
-        hint = getattr(error, "hint", "") or f"{path or 'gateway'} --help"
-        _say(message[:1].lower() + message[1:], getattr(error, "why", ""), hint)
+    return _usage(error) if isinstance(error, click.ClickException) else _unexpected(error)
+
+
+def _usage(error: click.ClickException) -> int:
+    if isinstance(error, click.exceptions.NoArgsIsHelpError):
+        click.echo(error.format_message(), err=True)  # half a command: its help is the answer
         return error.exit_code
-    return _unexpected(error)
+    path = error.ctx.command_path if isinstance(error, click.UsageError) and error.ctx else ""
+    message = error.format_message().rstrip(".")
+    hint = getattr(error, "hint", "") or f"{path or 'gateway'} --help"
+    _say(message[:1].lower() + message[1:], getattr(error, "why", ""), hint)
+    return error.exit_code
 
 
 def _unexpected(error: Exception) -> int:

@@ -164,8 +164,7 @@ class Service:
         began = time.monotonic()
         while not self._stop.wait(_TICK):
             for line in self._journey.tick():
-                if not self._screen.live:
-                    self._screen.say(line)
+                self._screen.say(line)
             rows, foot = self._journey.rows, self._journey.foot()
             self._screen.draw(HEAD, [cells(row, time.time()) for row in rows], foot)
             if self._once and (not self._journey.lacks() or time.monotonic() - began > _LIMIT):
@@ -200,6 +199,8 @@ class Service:
         """Stop nodes, gateway, broker."""
         began = time.monotonic()
         self._screen.close()
+        if self._signal == signal.SIGINT and sys.stdin.isatty():
+            self._screen.say("")  # the terminal has written ^C
         what = []
         if self._journey is not None:
             self._journey.fleet.stop()
@@ -236,15 +237,15 @@ class _Log(logging.Handler):
 
 
 def set_up_logging(operator: Operator, loaded: Loaded, screen: story.Screen) -> None:
-    """`log_level` for a service's log; at a terminal warnings only, unless somebody asked for more
-    with `log_level` or -v (-vv: everything). -q leaves the errors."""
+    """`log_level` for a service's log; at a terminal, where the story is told, `info` means warnings
+    and -v shows the log (-vv: everything). -q leaves the errors."""
     level = getattr(logging, loaded.settings.log_level.upper())
     if operator.quiet:
         level = logging.ERROR
     elif operator.verbose:
         level = logging.INFO if operator.verbose == 1 else logging.DEBUG
-    elif sys.stderr.isatty() and "log_level" not in loaded.origins:
-        level = logging.WARNING
+    elif sys.stderr.isatty() and level == logging.INFO:
+        level = logging.WARNING  # every gateway.toml says "info", nobody asked for it
     handler = _Log(screen)
     stamp = "" if os.environ.get("JOURNAL_STREAM") else "%(asctime)s "
     handler.setFormatter(logging.Formatter(stamp + "%(levelname)s %(name)s: %(message)s"))

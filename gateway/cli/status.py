@@ -91,8 +91,7 @@ def lines(data: dict[str, Any], now: float) -> list[tuple[str, str]]:
         since = output.clock(now - facts["uptime_seconds"], now)
         up = output.span(facts["uptime_seconds"])
         shown = [("gateway", f"runs since {since} ({up}), process {data['pid']}")]
-        there = "connected" if facts["connected"] else "NOT CONNECTED"
-        shown.append(("broker", f"{facts['broker']}, {there}"))
+        shown.append(("broker", f"{facts['broker']}, {_link(facts)}"))
         if facts.get("backup_error"):
             shown.append(("backup", f"none by the clock: {facts['backup_error']}"))
         if facts.get("trouble"):
@@ -110,6 +109,15 @@ def lines(data: dict[str, Any], now: float) -> list[tuple[str, str]]:
     for row in data["given_up"]:
         shown.append(("", f"plugin {row['plugin']}: {row['error']} ({row['n']})"))
     return shown
+
+
+def _link(facts: dict[str, Any]) -> str:
+    if facts["connected"]:
+        return "connected"
+    away, error = facts.get("away_seconds"), facts.get("link_error") or {}
+    since = f" for {output.span(away)}" if away is not None else ""
+    why = f" ({error['why']})" if error.get("why") else ""
+    return f"NOT CONNECTED{since}{why}; it is tried again until it is there"
 
 
 def _plugins(facts: dict[str, Any]) -> str:

@@ -21,6 +21,7 @@ def facts(engine: Engine) -> dict[str, Any]:
         "host": options.host,
         "port": options.port,
         "link_error": _told(wiring.uplink.error),
+        "away_seconds": wiring.uplink.away,
         "trouble": str(engine.trouble) if engine.trouble else None,
         **engine.keeper.facts(),
         "uptime_seconds": round(time.time() - engine.started_at, 1),

@@ -74,7 +74,7 @@ class Opened:
 def _refuse_urls(settings: Settings) -> None:
     if settings.store.url:
         raise SettingsError(
-            f"[store] url = {settings.store.url!r} is not possible yet",
-            why="this version keeps its store in SQLite, in state_dir",
+            "[store] url: other stores than SQLite are not built yet",
+            why="this version keeps its store in state_dir",
             hint='leave it empty: [store] url = ""',
         )

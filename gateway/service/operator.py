@@ -192,21 +192,23 @@ class Operator:
         self._close(asked, (True, {"replayed": total}), write, after)
 
     def _drop(self, asked: Asked, args: Mapping[str, Any]) -> None:
+        doomed: list[tuple[str, tuple[Any, ...]]] = []
         if args.get("refused") is not None:
-            number = int(args["refused"])
-            sql, params = "DELETE FROM refused WHERE id = ?", (number,)
-            self._close(asked, (True, {"dropped": 1}), lambda c: c.execute(sql, params) and None)
-            return
-        where, found = self._dead(args)
+            doomed.append(("refused WHERE id = ?", (int(args["refused"]),)))
+        else:
+            where, params = self._dead(args)
+            doomed.append((f"delivery WHERE state = 'dead' AND {where}", params))
+            if args.get("all"):
+                doomed.append(("refused", ()))
 
         def write(connection: Connection) -> None:
-            connection.execute(f"DELETE FROM delivery WHERE state = 'dead' AND {where}", found)
-            if args.get("all"):
-                connection.execute("DELETE FROM refused")
+            for rows, params in doomed:
+                connection.execute(f"DELETE FROM {rows}", params)
 
-        (count,) = self._parts.reader.tuples(
-            f"SELECT count(*) FROM delivery WHERE state = 'dead' AND {where}", *found
-        )[0]
+        count = sum(
+            self._parts.reader.tuples(f"SELECT count(*) FROM {rows}", *params)[0][0]
+            for rows, params in doomed
+        )
         self._close(asked, (True, {"dropped": count}), write)
 
     def _reset(self, asked: Asked, args: Mapping[str, Any]) -> None:

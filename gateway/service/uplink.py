@@ -151,6 +151,11 @@ class Uplink:
         await self._parts.writer.submit(write)
         failpoint("filters.remembered")
 
+    @property
+    def away(self) -> float | None:
+        """Seconds since the broker was lost, None while it is there or before it ever was."""
+        return None if self._went_at is None else round(time.monotonic() - self._went_at, 1)
+
     def _changed(self, state: LinkState) -> None:
         self.error = None if state.connected else state.error
         self._on_state(state.connected)

@@ -15,6 +15,7 @@ import msgspec
 import tomli
 
 from gateway.errors import SettingsError
+from gateway.settings import rules
 from gateway.settings.explain import Place, Problem, did_you_mean, positions
 from gateway.settings.model import TABLES, Plugins, Settings
 from gateway.settings.values import Wrong, convert, shown
@@ -70,18 +71,20 @@ def load(
         given[tuple(name.split("."))] = Given(value, flag, flag, NOWHERE)
     warnings = _resolve_secrets(given, environ, problems)
     settings = _build(given, problems)
+    for key, message, suggestion in rules.broken(settings):
+        if key in given:  # what was refused by its type stands at its default, and that is good
+            problems.append(_problem(given[key], f"{_shown_key(key)}: {message}", suggestion))
     if problems:
-        order = {str(file): number for number, file in enumerate(files)}
-        problems.sort(key=lambda p: (order.get(p.file, len(order)), p.line, p.column))
+        order = [str(file) for file in files]
+        problems.sort(key=lambda p: ((*order, p.file).index(p.file), p.line, p.column))
         count = f"{len(problems)} problem" + ("s" if len(problems) > 1 else "")
         raise SettingsError(
             f"{Path(problems[0].file).name}: {count}",
             why=str(problems[0]),
             hint="gateway check shows all of them",
-            problems=tuple(problems),
-        )
-    origins = {".".join(key): found.origin for key, found in given.items()}
-    return Loaded(settings, origins, files, warnings)
+            problems=tuple(problems), good_part=settings,
+        )  # fmt: skip
+    return Loaded(settings, {".".join(k): g.origin for k, g in given.items()}, files, warnings)
 
 
 def decode_plugin_section(settings: Settings, name: str, struct: type[T]) -> T:

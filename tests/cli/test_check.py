@@ -32,6 +32,17 @@ def test_every_mistake_with_its_place(shell: Any, tmp_path: Path) -> None:
     assert lines[0].endswith('   did you mean "keepalive"?')
 
 
+def test_mistakes_in_plugins_sections_are_listed_with_the_others(
+    shell: Any, tmp_path: Path
+) -> None:
+    """One round is enough: a plugin's section is looked at although the core's are wrong."""
+    (tmp_path / "gateway.toml").write_text(BAD + "\n[plugins.heartbeat]\noffline_aftr = 3\n")
+    result = shell("check")
+    assert result.returncode == 78
+    assert result.stdout.splitlines()[0] == "gateway.toml: 4 problems"
+    assert "offline_aftr" in result.stdout.splitlines()[-1]
+
+
 def test_other_commands_say_the_same(shell: Any, tmp_path: Path) -> None:
     """A command that needs the settings lists the same mistakes on stderr."""
     (tmp_path / "gateway.toml").write_text(BAD)

@@ -105,6 +105,23 @@ def test_nodes_forget_asks_the_gateway(state: Any, gw: Any, answering: Any) -> N
     assert answering.asked == [("nodes.forget", "nd-ph-1", {})]
 
 
+def test_nodes_forget_where_nobody_can_be_asked(state: Any, gw: Any) -> None:
+    """No answer on stdin is no yes: exit code 2, and the way to say it beforehand."""
+    state.node(1)
+    result = gw("nodes", "forget", "nd-ph-1", input="")
+    assert result.exit_code == 2
+    assert "give --yes" in result.stderr
+
+
+def test_a_part_of_a_name_is_enough_to_be_understood(state: Any, gw: Any) -> None:
+    """An unknown node's error names the nodes that have the word in their name."""
+    state.node(1)
+    state.node(2)
+    result = gw("nodes", "show", "nd-ph")
+    assert result.exit_code == 65
+    assert result.stderr.splitlines()[1] == 'why:   did you mean "nd-ph-1" or "nd-ph-2"?'
+
+
 def test_nodes_forget_asks_first(state: Any, gw: Any, answering: Any) -> None:
     """Without a yes nothing is done."""
     state.node(1)
@@ -167,6 +184,22 @@ def test_dead_letters_that_are_not_there(state: Any, gw: Any) -> None:
         result = gw("dead", "show", number)
         assert result.exit_code == 65
         assert result.stderr.splitlines()[-1] == "next:  gateway dead list"
+
+
+def test_dead_drop_of_what_is_not_there(gw: Any, answering: Any) -> None:
+    """An id that names nothing is an error, not a success about nothing."""
+    answering.answers["dead.drop"] = (True, {"dropped": 0})
+    result = gw("dead", "drop", "r99")
+    assert result.exit_code == 65
+    assert result.stderr.startswith("error: there is no dead letter r99\n")
+
+
+def test_events_of_a_kind_that_nobody_sends(state: Any, gw: Any) -> None:
+    """Nothing found is said, with the kind that may have been meant."""
+    state.message(1, "heartbeat", {})
+    result = gw("events", "--kind", "heartbea")
+    assert result.stdout == ""
+    assert result.stderr == 'no messages of kind heartbea; did you mean "heartbeat"?\n'
 
 
 def test_dead_replay_and_drop(state: Any, gw: Any, answering: Any) -> None:
@@ -272,11 +305,13 @@ def test_status_without_a_gateway(state: Any, gw: Any) -> None:
 
 
 def test_status_of_a_gateway_without_its_broker(gw: Any, answering: Any) -> None:
-    """A gateway that is not connected is exit code 69."""
-    answering.answers["status"] = (True, FACTS | {"connected": False})
+    """A gateway that is not connected is exit code 69, and says since when and why."""
+    error = {"what": "x", "why": "Connection refused", "next": "", "exit_code": 69}
+    away = {"connected": False, "away_seconds": 192.0, "link_error": error}
+    answering.answers["status"] = (True, FACTS | away)
     result = gw("status")
     assert result.exit_code == 69
-    assert "NOT CONNECTED" in result.stdout
+    assert "NOT CONNECTED for 3 min 12 s (Connection refused); it is tried again" in result.stdout
 
 
 def test_version(gw: Any) -> None:

@@ -61,6 +61,21 @@ def test_the_list_of_commands() -> None:
     assert places == sorted(places)
 
 
+@pytest.mark.parametrize("words", [(), ("nodes",), ("dead",)])
+def test_a_group_alone_shows_its_help(words: tuple[str, ...], shell: Any) -> None:
+    """Half a command is answered by its help on stderr, not by an error about it; exit code 2."""
+    result = shell(*words)
+    assert (result.returncode, result.stdout) == (2, "")
+    assert result.stderr.startswith("Usage: gateway ")
+    assert "error:" not in result.stderr
+
+
+def test_help_cuts_no_sentence(shell: Any) -> None:
+    """The lists of commands are wrapped, never cut."""
+    for words in ((), ("nodes",), ("config",), ("plugins",)):
+        assert "...\n" not in shell(*words, "--help").stdout.partition("Options:")[2]
+
+
 @pytest.mark.parametrize(
     ("words", "hint"),
     [
@@ -141,7 +156,7 @@ def test_a_bug_is_one_line(
 )
 def test_global_options_may_stand_anywhere(words: str, sorted_words: str) -> None:
     """Global options behind one of our commands count; a plugin's command keeps its own."""
-    assert " ".join(room.hoist(words.split())) == sorted_words
+    assert " ".join(room.hoist(words.split(), room.COMMANDS)) == sorted_words
 
 
 def test_the_store_of_nobody(shell: Any, tmp_path: Path) -> None:

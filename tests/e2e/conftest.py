@@ -1,6 +1,6 @@
 """The broker of the journeys: mosquitto from docker-compose where a daemon answers, else the local one.
 
-The tests are the same; which of the two it was stands in the head of the report.
+The tests are the same; which of the two it was stands at the end of the report.
 """
 
 from __future__ import annotations
@@ -36,11 +36,10 @@ def why_local() -> str:
     return ""
 
 
-def pytest_report_header() -> str:
-    """Say which broker the journeys run on."""
-    if why_local():
-        return f"end to end: the local mosquitto, because {why_local()}"
-    return f"end to end: {IMAGE} from docker-compose"
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say which broker the journeys ran on; at the end, because -q hides the head of a report."""
+    where = f"the local mosquitto, because {why_local()}" if why_local() else IMAGE
+    terminalreporter.write_line(f"end to end on {where}")
 
 
 @pytest.fixture(scope="session")

@@ -203,3 +203,17 @@ def test_ten_mistakes_in_the_settings(tmp_path: Path) -> None:
     )
     assert done.returncode == 78
     assert sum("unknown key" in line for line in (done.stdout + done.stderr).splitlines()) == 10
+
+
+def test_what_is_dropped_is_counted(gateway: tuple[GatewayProcess, Peer]) -> None:
+    """`dead drop` says how many went, refused messages included; of one that is not there, none."""
+    running, peer = gateway
+    peer.say(TOPICS["heartbeat"], b"{broken")
+    until(lambda: refused(running))
+    there = len(refused(running))
+    one = running.command("dead", "drop", f"r{refused(running)[0][0]}")
+    assert one.stdout == "1 dead letter dropped\n"
+    assert running.command("dead", "drop", "r999999").returncode == 65
+    rest = running.command("dead", "drop", "--all", "--yes")
+    assert rest.stdout == f"{there - 1} dead letter{'s' if there != 2 else ''} dropped\n"
+    assert refused(running) == []

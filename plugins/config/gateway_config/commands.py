@@ -151,10 +151,10 @@ def diff(
 @click.pass_obj
 def schema(operator: Operator, kind: str) -> None:
     """A complete document to start from, and what may stand in it."""
-    data = {"example": views.example(kind), "required": list(views.REQUIRED), **views.choices()}
+    data = {"example": views.template(kind), "required": list(views.REQUIRED), **views.choices()}
 
     def text() -> None:
-        click.echo(compare.text_of(views.example(kind)))
+        click.echo(compare.text_of(views.template(kind)))
         for line in views.rules():
             operator.say(line)
 
@@ -256,7 +256,7 @@ def order(
             hint=f"gateway config status {found['uid']}",
         )
     if not answer.ok:
-        raise refused(answer)
+        raise refused(answer, found["uid"] or node)
     if answer.result.get("note"):
         operator.say(answer.result["note"])
     if "revision" not in answer.result:
@@ -269,11 +269,14 @@ def order(
     operator.say(f"next: gateway config status {found['uid']}")
 
 
-def refused(answer: Answer) -> DataError:
-    """The problems of a document, one to a line."""
+def refused(answer: Answer, node: str) -> DataError:
+    """The problems of a document, one to a line; or why nothing can be queued at all."""
     problems = answer.result.get("problems")
     if not isinstance(problems, list):
         return DataError(str(answer.result.get("error", "the gateway refused it")))
+    if len(problems) == 1 and not problems[0].get("path"):
+        what = f"nothing was queued: {problems[0].get('message', '')}"
+        return DataError(what, hint=f"gateway config history {node}")
     width = max((len(_place(p)) for p in problems), default=0)
     lines = [f"  {_place(p):<{width}}   {p.get('message', '')}" for p in problems]
     many = "problem" if len(problems) == 1 else "problems"

@@ -69,6 +69,14 @@ def hidden_in(value: Any, path: str = "") -> Iterator[str]:
         yield path
 
 
+def without_own_affairs(reported: dict[str, Any], desired: dict[str, Any]) -> None:
+    """Take out of both what a node adds by itself or was told to keep as it has it."""
+    for key in _OWN_AFFAIRS:
+        if desired.get(key) in (None, {"configured": True}):
+            reported.pop(key, None)
+            desired.pop(key, None)
+
+
 def differing(desired: Mapping[str, Any], reported: Mapping[str, Any]) -> list[str]:
     """The desired paths that a foreign node's report does not show; only desired keys count."""
     return [path for path, _want in _missing(desired, reported, "")]

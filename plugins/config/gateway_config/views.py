@@ -20,7 +20,9 @@ from gateway_config.twin import LIVE
 STATUS_HEAD = ("NODE", "DESIRED", "STATE", "SINCE", "REPORTED", "SENDS", "WHY")
 HISTORY_HEAD = ("REVISION", "STATE", "QUEUED", "BY", "SHA256", "WHY")
 DIFF_HEAD = ("PATH", "BEFORE", "AFTER")
-REQUIRED = ("node_id", "version", "type", "gh_uid", "zone_uid", "channels", "mqtt")
+REQUIRED = ("channels", "mqtt")
+FILLED_IN = ("node_id", "version", "type", "gh_uid", "zone_uid")
+"""What a push takes from the registry where the document leaves it out."""
 _STEPS = ("sent", "received", "applied", "verified")
 _STATUS = (
     "SELECT n.uid AS node, n.protocol, d.revision, d.sha256, d.state, d.sends, d.next_at, r.reason, "
@@ -121,6 +123,7 @@ def changes(
     if before is None:
         uid, old = shown(operator, name, reported=True, revision=None)
         _, new = shown(operator, name, reported=False, revision=None)
+        compare.without_own_affairs(old, new)
     else:
         uid, old = shown(operator, name, reported=False, revision=before)
         _, new = shown(operator, name, reported=False, revision=after)
@@ -252,8 +255,17 @@ EXAMPLES: dict[str, list[dict[str, Any]]] = {
 def example(kind: str) -> dict[str, Any]:
     """A document that passes, to start from."""
     if kind not in EXAMPLES:
-        raise DataError(f"{kind!r} is no type of node", why="one of " + " ".join(EXAMPLES))
+        raise DataError(
+            f"{kind!r} is no type of node",
+            why="one of " + " ".join(EXAMPLES),
+            hint="gateway config schema --type ph",
+        )
     return {**document.skeleton(f"nd-{kind}-1", kind), "channels": [*EXAMPLES[kind], _SYSTEM]}
+
+
+def template(kind: str) -> dict[str, Any]:
+    """The same for a file that may be pushed to any node of the type."""
+    return {key: value for key, value in example(kind).items() if key not in FILLED_IN}
 
 
 def choices() -> dict[str, list[str]]:
@@ -265,6 +277,7 @@ def rules() -> list[str]:
     """What may stand in a document, for a person."""
     return [
         "required: " + " ".join(REQUIRED),
+        "filled in for the node that it is pushed to: " + " ".join(FILLED_IN),
         'wifi and mqtt: {"configured": true} keeps what the node has',
         "metric: " + " ".join(document.METRICS),
         "actuator_type: " + " ".join(document.ACTUATORS),

@@ -63,6 +63,9 @@ def _pending() -> click.Command:
         if as_json:
             operator.show("gateway.nodes.pending/1", {"nodes": rows}, lambda: None)
             return
+        if not rows:
+            operator.say("nobody waits")
+            return
         operator.table(
             ("NODE", "HARDWARE", "TYPE", "ADMISSION", "SUSPECTS"),
             [list(row.values()) for row in rows],
