@@ -74,20 +74,23 @@ class Runner:
 
     def _hear(self, wait_ms):
         link = self.link
+        opening = not link.is_open
         try:
             for topic, payload in link.poll(wait_ms):
                 self.events.append(("message", bytes(topic).decode(), payload))
-            if link.oversized:
-                topic, size = link.oversized
-                link.oversized = None
-                self.events.append(("oversized", bytes(topic).decode(), size))
+            if opening and link.is_open:
+                log.info("connected to %s:%d" % (link.server, link.port))
+                self.events.append(("connected",))
+            too_big = link.oversized()
+            if too_big:
+                self.events.append(("oversized", bytes(too_big[0]).decode(), too_big[1]))
             for pid in [pid for pid in self.marks if link.acked(pid)]:
                 self.events.append(("acked", self.marks.pop(pid)))
             self._send_backlog()
         except UnicodeError:
             log.error("a topic that is not UTF-8")
         except (LinkError, OSError) as error:
-            self._drop("lost", error)
+            self._drop("failed" if opening else "lost", error)
 
     def _send_backlog(self):
         while self.backlog and self.link.can_send:
@@ -109,14 +112,10 @@ class Runner:
             return
         host, port = mqtt.get("host", "127.0.0.1"), mqtt.get("port", 1883)
         try:
-            link = self._link(mqtt, host, port)
-            link.open(will_topic, will)
+            self.link = self._link(mqtt, host, port)
+            self.link.open(will_topic, will)
         except (LinkError, OSError) as error:
             self._drop("failed", error)
-            return
-        self.link = link
-        log.info("connected to %s:%d" % (host, port))
-        self.events.append(("connected",))
 
     def _link(self, mqtt, host, port):
         user = mqtt.get("username") or mqtt.get("user")

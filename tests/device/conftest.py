@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import ast
+import contextlib
 import os
 import platform
 import select
 import socket
+import struct
 import subprocess
 import sys
 import threading
@@ -27,7 +29,7 @@ DRIVER = r"""
 import sys, time
 from gwnode.link import BusyError, Link, LinkError
 
-ahead = 0
+ahead = longest = 0
 def clock():
     now = time.ticks_ms if hasattr(time, "ticks_ms") else lambda: time.monotonic_ns() // 1000000
     return now() + ahead
@@ -37,14 +39,24 @@ def skip(ms):
 def connect(port, keepalive=60, timeout_ms=5000, **more):
     global link
     link = Link("player", "127.0.0.1", port, keepalive=keepalive, clock=clock, **more)
+    reopen(timeout_ms)
+def reopen(timeout_ms=5000):
     link.open("will/player", "gone", timeout_ms)
+    until(lambda came: link.is_open, timeout_ms + 1000)
+def subscribe(topics):
+    "What comes before the SUBACK."
+    link.subscribe_all(topics)
+    return until(lambda came: not link._asked)
 def until(what, ms=10000):
     "Polls until it is so; everything that came meanwhile."
+    global longest
     came, start = [], clock()
     while not what(came):
         if clock() - start > ms:
             raise ValueError("not within %d ms: %r" % (ms, came[-3:]))
+        began = clock()
         came += link.poll(20)
+        longest = max(longest, clock() - began)
     return came
 def settle():
     return until(lambda came: not link.in_flight)
@@ -61,6 +73,16 @@ def flood(topic, count):
         if clock() - start > 20000:
             raise ValueError("%d sent, %d came" % (len(ids), len(came)))
     return ids, [pid for pid in ids if link.acked(pid)], came, widest
+def session(port):
+    "From CONNECT to the PUBACK; how it went."
+    try:
+        connect(port)
+        subscribe(["c"])
+        link.send("a/b", b"payload")
+        settle()
+    except LinkError as error:
+        return str(error)
+    return "done"
 class Counting:
     def __init__(self, stream):
         self.stream, self.readinto, self.close = stream, stream.readinto, stream.close
@@ -69,7 +91,7 @@ class Counting:
         self.writes.append(bytes(data))
         return self.stream.write(data)
 def count_writes():
-    link._stream = Counting(link._stream)
+    link._wire._stream = Counting(link._wire._stream)
 while True:
     line = sys.stdin.readline()
     if not line:
@@ -151,6 +173,10 @@ class Proxy:
         """Packets from the client."""
         self.down: Callable[[bytes], bytes] = bytes
         """What becomes of a packet from the broker."""
+        self.budget: tuple[int, int] | None = None
+        """Bytes (from the client, from the broker) that may pass before both sides get a reset."""
+        self.passed = [0, 0]
+        """Bytes that have passed, from the client and from the broker."""
         self._open: list[socket.socket] = []
         self._threads: list[threading.Thread] = []
         self._run(self._accept)
@@ -172,8 +198,32 @@ class Proxy:
                 return
             broker = socket.create_connection(("127.0.0.1", self._target))
             self._open += [client, broker]
+            if self.budget is not None:
+                self._run(self._count, client, broker, 0)
+                self._run(self._count, broker, client, 1)
+                continue
             self._run(self._pump, client, broker, self._from_client)
             self._run(self._pump, broker, client, lambda packet: self.down(packet))
+
+    def _count(self, source: socket.socket, sink: socket.socket, way: int) -> None:
+        assert self.budget
+        left = self.budget[way]
+        self.passed[way] = 0
+        try:
+            while data := source.recv(65536):
+                self.passed[way] += len(data)
+                sink.sendall(data[:left])
+                left -= len(data)
+                if left < 0:
+                    break
+        except OSError:
+            pass
+        for one in (source, sink):
+            with contextlib.suppress(OSError):
+                # lingering for no time at all is what makes a close a reset
+                one.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                one.shutdown(socket.SHUT_RD)
+            one.close()
 
     def _from_client(self, packet: bytes) -> bytes:
         self.up.append(packet)
@@ -210,7 +260,9 @@ class Proxy:
 
 @pytest.fixture(scope="session")
 def umqtt() -> Path:
-    """umqtt.simple, downloaded unless the set-up has done it."""
+    """umqtt.simple: the copy in UMQTT_DIR, else 1.3.4, downloaded unless the set-up has done it."""
+    if given := os.environ.get("UMQTT_DIR"):
+        return Path(given).resolve()
     subprocess.run([sys.executable, ROOT / "tools" / "fetch_umqtt.py", "--quiet"], check=True)
     return UMQTT
 

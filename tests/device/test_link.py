@@ -24,7 +24,7 @@ PUBACK, SUBACK, PINGREQ, DUP = 0x40, 0x90, b"\xc0\0", 8
 def test_ids_wrap_to_one(play: Player, broker: Mosquitto) -> None:
     """After packet id 65,535 comes 1, never 0, and the link goes on."""
     play(f"connect({broker.port})")
-    play("setattr(link, 'pid', 65529)")
+    play("setattr(link.flight, 'pid', 65529)")
     ids = [play("link.send('wrap', b'x')") for _ in range(8)]
     play("settle()")
     assert ids == [65530, 65531, 65532, 65533, 65534, 65535, 1, 2]
@@ -35,16 +35,16 @@ def test_an_id_in_flight_is_not_used_again(play: Player, proxy: Proxy) -> None:
     """An id whose PUBACK is still out is skipped when the count comes round."""
     play(f"connect({proxy.port})")
     proxy.silent = True
-    play("setattr(link, 'pid', 65533)")
+    play("setattr(link.flight, 'pid', 65533)")
     assert [play("link.send('a', b'')") for _ in range(3)] == [65534, 65535, 1]
-    play("setattr(link, 'pid', 65533)")
+    play("setattr(link.flight, 'pid', 65533)")
     assert play("link.send('a', b'')") == 2
 
 
 def test_three_hundred_in_a_window(play: Player, broker: Mosquitto) -> None:
     """300 messages in a window of 8 are all acknowledged, and all come back in order."""
     play(f"connect({broker.port})")
-    play("link.subscribe_all(['many'])")
+    play("subscribe(['many'])")
     ids, acked, came, widest = play("flood('many', 300)")
     assert len(set(ids)) == 300
     assert acked == ids[-64:]
@@ -81,7 +81,7 @@ def test_a_lost_puback_brings_a_duplicate(play: Player, proxy: Proxy) -> None:
     """Ten seconds without a PUBACK, and the same packet goes out again with DUP."""
     proxy.down = losing_one_puback()
     play(f"connect({proxy.port})")
-    play("link.subscribe_all(['again'])")
+    play("subscribe(['again'])")
     pid = play("link.send('again', b'x')")
     assert play("gather(1)") == [(b"again", b"x")]
     play("skip(9000), link.poll(0)")
@@ -139,7 +139,7 @@ def test_a_link_that_only_talks_pings_too(play: Player, proxy: Proxy) -> None:
 def test_long_topics_are_subscribed(play: Player, broker: Mosquitto) -> None:
     """Topics beyond 127 bytes of packet, several at once, are subscribed right."""
     play(f"connect({broker.port})")
-    play("link.subscribe_all(['t' * 150, 'gewächshaus/' + 'u' * 200])")
+    play("subscribe(['t' * 150, 'gewächshaus/' + 'u' * 200])")
     play("link.send('t' * 150, 'one'), link.send('gewächshaus/' + 'u' * 200, 'two')")
     expected = [(b"t" * 150, b"one"), ("gewächshaus/".encode() + b"u" * 200, b"two")]
     assert play("gather(2)") == expected
@@ -150,11 +150,11 @@ def test_a_refused_subscription_raises(play: Player, proxy: Proxy) -> None:
     proxy.down = lambda packet: packet[:-1] + b"\x80" if packet[0] == SUBACK else packet
     play(f"connect({proxy.port})")
     with pytest.raises(Exception, match="LinkError: may not subscribe to secret/two"):
-        play("link.subscribe_all(['one', 'secret/two'])")
+        play("subscribe(['one', 'secret/two'])")
 
 
 def test_messages_ahead_of_the_suback_are_kept(play: Player, proxy: Proxy) -> None:
-    """What comes while a SUBACK is awaited waits for poll()."""
+    """What comes ahead of a SUBACK is handed over, and nothing is sent before it."""
     late: list[bytes] = []
 
     def hold(packet: bytes) -> bytes:
@@ -167,7 +167,10 @@ def test_messages_ahead_of_the_suback_are_kept(play: Player, proxy: Proxy) -> No
     play("link.send('kept', 'first', retain=True), settle()")
     proxy.down = hold
     play("link.subscribe_all(['kept'])")
-    assert play("link.poll(0)") == [(b"kept", b"first")]
+    assert play("link.can_send") is False
+    assert play("gather(1)") == [(b"kept", b"first")]
+    assert play("until(lambda came: not link._asked)") == []
+    assert play("link.can_send") is True
 
 
 def test_a_refused_login_tells_the_code(play: Player, proxy: Proxy) -> None:
@@ -184,17 +187,19 @@ def test_a_broker_restart(play: Player, broker: Mosquitto) -> None:
     with pytest.raises(Exception, match="LinkError: "):
         play("until(lambda came: False)")
     with pytest.raises(Exception, match="LinkError: cannot connect"):
-        play("link.open('will/player', 'gone')")
+        play("reopen()")
     broker.start()
-    play("link.open('will/player', 'gone'), link.subscribe_all(['back']), link.send('back', b'1')")
+    play("reopen(), subscribe(['back']), link.send('back', b'1')")
     assert play("gather(1)") == [(b"back", b"1")]
 
 
 def test_the_last_words_of_a_broker_are_heard(play: Player, broker: Mosquitto) -> None:
     """A message that came before the connection broke is handed over before that is told."""
     play(f"connect({broker.port})")
-    play("link.subscribe_all(['last'])")
-    play("count_writes(), setattr(link._stream, 'write', lambda data: link._drop('cut'))")
+    play("subscribe(['last'])")
+    play(
+        "count_writes(), setattr(link._wire._stream, 'write', lambda data: link._wire.drop('cut'))"
+    )
     broker.publish("last", "words")
     assert play("gather(1)") == [(b"last", b"words")]
     with pytest.raises(Exception, match="LinkError: cut"):
@@ -205,12 +210,12 @@ def test_a_megabyte_is_skipped(play: Player, broker: Mosquitto, tmp_path: Path) 
     """A message of 1 MiB is reported and skipped in a board's memory; the next one arrives."""
     (tmp_path / "big").write_bytes(b"x" * (1 << 20))
     play(f"connect({broker.port})")
-    play("link.subscribe_all(['big', 'small'])")
+    play("subscribe(['big', 'small'])")
     words = ["mosquitto_pub", "-h", "127.0.0.1", "-p", str(broker.port), "-q", "1", "-t", "big"]
     subprocess.run([*words, "-f", str(tmp_path / "big")], check=True, timeout=20)
     broker.publish("small", "next")
     assert play("gather(1)") == [(b"small", b"next")]
-    assert play("link.oversized") == (b"big", 1 << 20)
+    assert play("link.oversized()") == (b"big", 1 << 20)
     broker.publish("small", "and on")
     assert play("gather(1)") == [(b"small", b"and on")]
 
@@ -219,17 +224,17 @@ def test_a_megabyte_is_skipped(play: Player, broker: Mosquitto, tmp_path: Path) 
 def test_the_limit_is_exact(play: Player, broker: Mosquitto, size: int, arrives: bool) -> None:
     """A payload of max_payload arrives, one byte more is skipped."""
     play(f"connect({broker.port})")
-    play("link.subscribe_all(['edge', 'end'])")
+    play("subscribe(['edge', 'end'])")
     play(f"link.send('edge', b'x' * {size}), link.send('end', b'')")
     came = play("until(lambda came: came and came[-1][0] == b'end')")
     assert [len(payload) for _topic, payload in came] == ([size, 0] if arrives else [0])
-    assert play("link.oversized") == (None if arrives else (b"edge", size))
+    assert play("link.oversized()") == (None if arrives else (b"edge", size))
 
 
 def test_text_is_counted_in_bytes(play: Player, broker: Mosquitto) -> None:
     """Characters of several bytes do not break the stream."""
     play(f"connect({broker.port})")
-    play("link.subscribe_all(['größe'])")
+    play("subscribe(['größe'])")
     play("link.send('größe', 'zwölf °C'), link.send('größe', 'next')")
     assert [payload.decode() for _topic, payload in play("gather(2)")] == ["zwölf °C", "next"]
 
@@ -238,10 +243,10 @@ def test_a_packet_is_one_write(play: Player, broker: Mosquitto) -> None:
     """SUBSCRIBE, PUBLISH and the PUBACKs of one poll are one write each."""
     play(f"connect({broker.port})")
     play("count_writes()")
-    play("link.subscribe_all(['a', 'b', 'c'])")
+    play("subscribe(['a', 'b', 'c'])")
     play("link.send('a', b'1')")
     play("gather(1), settle()")
-    writes = play("link._stream.writes")
+    writes = play("link._wire._stream.writes")
     assert [packet[0] for packet in writes] == [0x82, 0x32, PUBACK]
 
 
@@ -257,6 +262,26 @@ def test_the_will(play: Player, broker: Mosquitto, ending: str, words: bytes) ->
     assert heard.stdout.strip() == words
 
 
+MOST = 1 << 20
+
+
+def test_a_reset_at_every_byte(play: Player, proxy: Proxy) -> None:
+    """From CONNECT to PUBACK, in either direction, a reset behind any byte ends as LinkError at once;
+    no call takes 2 s, and the next session on a whole way works."""
+    proxy.budget = (MOST, MOST)
+    assert play(f"session({proxy.port})") == "done"
+    up, down = proxy.passed
+    assert up > 60
+    assert down > 12
+    cuts = [(n, MOST) for n in range(up)] + [(MOST, n) for n in range(down)]
+    for cut in cuts:
+        proxy.budget = cut
+        assert play(f"session({proxy.port})") != "done", cut
+    proxy.budget = (MOST, MOST)
+    assert play(f"session({proxy.port})") == "done"
+    assert play("longest") < 2000
+
+
 @pytest.fixture
 def mute() -> Iterator[socket.socket]:
     """A listener that never says anything."""
@@ -269,6 +294,7 @@ def took(play: Player, port: int) -> float:
     start = time.monotonic()
     with pytest.raises(Exception, match=r"LinkError: no (answer|TCP connection) in time"):
         play(f"connect({port}, timeout_ms=400)")
+    assert play("longest") < 300, "no call waits for the whole of it"
     return time.monotonic() - start
 
 
@@ -294,10 +320,12 @@ def test_a_black_hole_ends_in_time(play: Player, mute: socket.socket) -> None:
 def test_a_broker_that_stops_reading(play: Player, proxy: Proxy) -> None:
     """A write that nobody takes ends within its own deadline."""
     play(f"connect({proxy.port})")
-    play("setattr(link, '_stream', Counting(link._stream))")
-    play("setattr(link._stream, 'write', lambda data: skip(2600))")
+    play("count_writes(), setattr(link._wire._stream, 'write', lambda data: None)")
+    play("link.send('a', b'1')")
+    assert play("(link.can_send, link.in_flight)") == (False, 1)
+    play("skip(9000), link.poll(0)")
     with pytest.raises(Exception, match="LinkError: no write in time"):
-        play("link.send('a', b'1')")
+        play("skip(1001), link.poll(0)")
 
 
 def test_fetching_again_needs_no_network(umqtt: Path) -> None:

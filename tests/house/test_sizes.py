@@ -16,11 +16,6 @@ MODULE, CLASS, FUNCTION, PARAMETERS = 300, 200, 40, 6
 DEVICE_MODULE = 300
 
 MORE: dict[str, tuple[int, str]] = {
-    "device/gwnode/link.py": (
-        420,
-        "one client: framing, deadlines and acknowledgements share its buffer and its socket",
-    ),
-    "device/gwnode/link.py Link": (350, "the same"),
     "gateway/flow/retries.py Retries": (
         210,
         "one (lane, plugin) from its first failure to its end",

@@ -358,7 +358,7 @@ DEFECTS = (
     ),
     Defect(
         "packet-id-zero",
-        "device/gwnode/link.py",
+        "device/gwnode/flight.py",
         "            self.pid = self.pid % 65535 + 1\n",
         "            self.pid = (self.pid + 1) % 65536\n",
         "tests/device/test_link.py::test_ids_wrap_to_one",

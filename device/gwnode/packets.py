@@ -1,0 +1,152 @@
+"""MQTT 3.1.1 as bytes: packets are made here, and taken apart. Pure; no clock, no socket."""
+# Rules of this file. Text becomes bytes before anybody counts it. Memory is bounded: there is one
+# receive buffer, and a message that does not fit is reported and skipped.
+
+import struct
+
+CONNACK, PUBLISH, PUBACK, SUBSCRIBE, SUBACK, PINGRESP = 0x20, 0x30, 0x40, 0x82, 0x90, 0xD0
+DUP, QOS1, RETAIN = 8, 2, 1
+PINGREQ, DISCONNECT = b"\xc0\0", b"\xe0\0"
+_CLEAN, _WILL, _LOGIN = 2, 4, 0xC0
+
+
+class BrokenError(Exception):
+    """What came is not MQTT."""
+
+
+def to_bytes(text):
+    return text.encode() if isinstance(text, str) else text
+
+
+def _field(text):
+    data = to_bytes(text)
+    if len(data) > 65535:
+        raise ValueError("longer than 65535 bytes")
+    return struct.pack("!H", len(data)) + data
+
+
+def _packet(kind, parts):
+    size = sum([len(part) for part in parts])
+    packet = bytearray((kind,))
+    while size > 127:
+        packet.append(size & 127 | 128)
+        size >>= 7
+    packet.append(size)
+    for part in parts:
+        packet += part
+    return packet
+
+
+def connect(client_id, keepalive, will, login):
+    """A clean session; will = (topic, payload, qos, retain), login = (user, password) or None."""
+    topic, payload, qos, retain = will
+    flags = _CLEAN | _WILL | qos << 3 | (0x20 if retain else 0) | (_LOGIN if login else 0)
+    head = struct.pack("!H4sBBH", 4, b"MQTT", 4, flags, keepalive)
+    texts = (client_id, topic, payload) + (login or ())
+    return _packet(0x10, [head] + [_field(text) for text in texts])
+
+
+def subscribe(pid, topics):
+    """All of them in one packet, each with QoS 1."""
+    return _packet(SUBSCRIBE, [struct.pack("!H", pid)] + [_field(t) + b"\x01" for t in topics])
+
+
+def publish(pid, topic, payload, retain):
+    """With QoS 1, or without an id with QoS 0."""
+    first = PUBLISH | (QOS1 if pid else 0) | (RETAIN if retain else 0)
+    number = struct.pack("!H", pid) if pid else b""
+    return _packet(first, (_field(topic), number, to_bytes(payload)))
+
+
+class Reader:
+    """Bytes go in, what they mean is in the lists: read into room(), then say how many with took()."""
+
+    def __init__(self, max_payload):
+        self.max_payload = max_payload
+        self._buffer = memoryview(bytearray(max_payload + 265))  # a topic of 256, its header
+        self.clear()
+
+    def clear(self):
+        """A new connection."""
+        self._fill = self._skip = self._skipped_pid = 0
+        self.inbox = []  # (topic, payload)
+        self.oversized = None  # (topic, size) of the last message that was skipped
+        self.owed = bytearray()  # the PUBACKs that the broker waits for
+        self.pubacks = []
+        self.answers = []  # (kind, body) of CONNACK and SUBACK
+        self.ponged = False
+
+    @property
+    def skipping(self):
+        """A big message is on its way through."""
+        return self._skip > 0
+
+    def room(self):
+        """Where to read to; never empty."""
+        return self._buffer[: self._skip] if self._skip else self._buffer[self._fill :]
+
+    def took(self, size):
+        """So many bytes came. Raises BrokenError."""
+        if self._skip:
+            self._skip -= size
+            if not self._skip:
+                self._owe(self._skipped_pid)
+            return
+        self._fill += size
+        start = 0
+        body = self._body(start)
+        while body and body[1] <= self._fill:
+            self._take(self._buffer[start], body[0], body[1])
+            start = body[1]
+            body = self._body(start)
+        self._fill -= start
+        self._buffer[: self._fill] = self._buffer[start : start + self._fill]
+        if self._fill == len(self._buffer):  # and not the whole packet: it never will be
+            self._take(self._buffer[0], body[0], body[1])
+            self._skip = body[1] - self._fill
+            self._fill = 0
+
+    def _body(self, start):
+        # where the body of the packet at `start` begins and ends; None if not known yet
+        size = shift = 0
+        for index in range(start + 1, min(start + 5, self._fill)):
+            size |= (self._buffer[index] & 127) << shift
+            if self._buffer[index] < 128:
+                return index + 1, index + 1 + size
+            shift += 7
+        if self._fill - start >= 5:
+            raise BrokenError("bad length")
+        return None
+
+    def _take(self, first, start, end):
+        kind = first & 0xF0
+        if kind == PUBLISH:
+            self._message(first, start, end)
+        elif end > self._fill or (kind != PINGRESP and end < start + 2):
+            raise BrokenError("bad packet 0x%02x" % first)
+        elif kind == PUBACK:
+            self.pubacks.append(self._buffer[start] << 8 | self._buffer[start + 1])
+        elif kind == PINGRESP:
+            self.ponged = True
+        else:
+            self.answers.append((kind, bytes(self._buffer[start:end])))
+
+    def _message(self, first, start, end):
+        at = start + 2 + (self._buffer[start] << 8 | self._buffer[start + 1])
+        body = at + 2 if first & QOS1 else at
+        if body > min(end, self._fill):
+            raise BrokenError("bad message")
+        topic = bytes(self._buffer[start + 2 : at])
+        pid = self._buffer[at] << 8 | self._buffer[at + 1] if body > at else 0
+        if end - body > self.max_payload or end > self._fill:
+            self.oversized = (topic, end - body)
+        else:
+            self.inbox.append((topic, bytes(self._buffer[body:end])))
+        if end > self._fill:
+            self._skipped_pid = pid  # acknowledged when it is through
+        else:
+            self._owe(pid)
+
+    def _owe(self, pid):
+        if pid:
+            self.owed += struct.pack("!BBH", PUBACK, 2, pid)

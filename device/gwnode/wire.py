@@ -1,0 +1,181 @@
+"""The only file that knows sockets: TCP or TLS, and nothing in it waits.
+
+What cannot be done at once is done by a later call; what goes wrong ends as LinkError with the socket
+closed. Only wait() waits, and only as long as it is told to.
+"""
+
+import binascii
+import errno
+import select
+import socket
+import struct
+import sys
+
+_CPYTHON = sys.implementation.name != "micropython"
+_WRITE_MS = 10000
+_AGAIN = (errno.EAGAIN, errno.EINPROGRESS, 2, 3)  # 2, 3: CPython's SSLWantRead, SSLWantWrite
+_BROKEN = select.POLLERR | select.POLLHUP
+
+
+if _CPYTHON:  # umqtt.simple 1.3.4 asks for MicroPython's old names
+    sys.modules.update({"usocket": socket, "ustruct": struct, "ubinascii": binascii})
+
+
+class LinkError(Exception):
+    """There is no connection (any more): open() it."""
+
+
+class Wire:
+    """A TCP or TLS connection: what cannot be done at once is done later, or ends as LinkError."""
+
+    def __init__(self, host, port, ssl, clock):
+        self._host = host
+        self._port = port
+        self._ssl = ssl  # an SSLContext, or nothing
+        self._clock = clock
+        self._address = None
+        self._reached = False
+        self._sock = None
+        self._out = []  # what the socket has not taken yet
+        self.why = "not open"
+        self.missing = None  # what has to come before anything can be written
+        self.heard = self.sent = 0
+
+    @property
+    def is_open(self):
+        return self._sock is not None
+
+    @property
+    def is_full(self):
+        return bool(self._out)
+
+    def dial(self):
+        """Begin: step() until nothing is missing."""
+        address = self._resolve()
+        self._reached = False
+        self._out = []
+        self.heard = self.sent = self._clock()
+        self.missing = "TCP connection"
+        sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        self._use(sock)
+        sock.setblocking(False)
+        try:
+            sock.setsockopt(6, 1, 1)  # TCP_NODELAY, or small packets wait for one another
+        except OSError:
+            pass
+        self._try("connect", sock.connect, address)
+
+    def _resolve(self):
+        # nobody's look-up has a deadline: none while the last address still answers
+        if not self._reached:
+            try:
+                found = socket.getaddrinfo(self._host, self._port, socket.AF_INET)
+                self._address = found[0][-1]
+            except OSError as error:
+                if self._address is None:
+                    self.drop("cannot resolve %s: %s" % (self._host, error))
+        return self._address
+
+    def step(self):
+        """One step towards the connection; False where there is nothing to do yet."""
+        if self.missing == "TLS":
+            # only CPython comes here: MicroPython shakes hands within the first write
+            if self._try("do TLS", lambda sock: sock.do_handshake() or True, self._sock) is None:
+                return False
+            self.missing = None
+            return True
+        seen = self._ready(select.POLLOUT, 0)
+        if seen & _BROKEN:
+            self.drop("cannot connect")
+        if not seen:
+            return False
+        self._reached = True
+        self.missing = None
+        if self._ssl:
+            self._secure()
+        return True
+
+    def _secure(self):
+        try:
+            sock = self._ssl.wrap_socket(
+                self._sock, server_hostname=self._host, do_handshake_on_connect=False
+            )
+        except (OSError, ValueError) as error:
+            self.drop("no TLS: %s" % error)
+        self._use(sock)
+        if hasattr(sock, "do_handshake"):
+            self.missing = "TLS"
+
+    def _use(self, sock):
+        self._sock = sock
+        # an unbuffered file speaks like MicroPython's sockets: None when it would block
+        self._stream = sock.makefile("rwb", 0) if _CPYTHON else sock
+        self._poller = select.poll()
+        self._poller.register(sock, select.POLLIN)
+
+    def write(self, packet):
+        """All of it at once where the socket takes it."""
+        if not self._out:
+            self.sent = self._clock()
+        self._out.append(packet)
+        self.flush()
+
+    def flush(self):
+        """As much as the socket takes."""
+        while self._out:
+            rest = memoryview(self._out[0])
+            size = self._try("write", self._stream.write, rest)
+            if not size:
+                if self._clock() - self.sent > _WRITE_MS:
+                    self.drop("no write in time")
+                return
+            self.sent = self._clock()
+            if size < len(rest):
+                self._out[0] = rest[size:]
+            else:
+                self._out.pop(0)
+
+    def read(self, room):
+        """How many bytes came, 0 for none."""
+        size = self._try("read", self._stream.readinto, room)
+        if size == 0:
+            self.drop("closed by the broker")
+        if size:
+            self.heard = self._clock()
+        return size or 0
+
+    def wait(self, wait_ms):
+        """Until there is something to do, at most so long."""
+        out = self._out or self.missing == "TCP connection"
+        self._ready(select.POLLIN | (select.POLLOUT if out else 0), wait_ms)
+
+    def _ready(self, mask, wait_ms):
+        self._poller.modify(self._sock, mask)
+        seen = self._poller.poll(wait_ms)
+        return seen[0][1] if seen else 0
+
+    def _try(self, what, call, argument):
+        try:
+            return call(argument)
+        except OSError as error:
+            if error.errno not in _AGAIN:
+                self.drop("cannot %s: %s" % (what, error))
+        return None
+
+    def check(self):
+        if self._sock is None:
+            raise LinkError(self.why)
+
+    def drop(self, why):
+        self.why = why
+        self.close()
+        raise LinkError(why)
+
+    def close(self):
+        if self._sock is not None:
+            for one in (self._stream, self._sock):
+                try:
+                    one.close()
+                except OSError:
+                    pass
+            self._sock = self._stream = self._poller = None
