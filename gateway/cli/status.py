@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sys
 import time
+from shutil import disk_usage
 from typing import Any
 
 import click
@@ -15,9 +16,10 @@ import click
 from gateway import __version__
 from gateway.cli import examples, json_option, output
 from gateway.cli.operator import Operator
-from gateway.errors import BrokerError
+from gateway.errors import BrokerError, StoreError
 
 _WAIT = 3.0
+_LITTLE = 32 << 20  # bytes free, below which a store has trouble or will soon
 
 
 @click.command(epilog=examples("gateway status", "gateway status --json | jq .nodes"))
@@ -26,20 +28,32 @@ _WAIT = 3.0
 def status(operator: Operator) -> int:
     """One screen: broker, nodes, plugins, what waits.
 
-    Exit code 0 where the gateway runs and has its broker, 69 where not.
+    Exit code 0 where the gateway runs and has its broker, 69 where not, 74 where it cannot write.
     """
     pid = operator.pid
-    answer = operator.ask("status", wait=_WAIT) if pid is not None else None
-    facts = answer.result if answer is not None and answer.done else None
+    facts, silence = _ask(operator) if pid is not None else (None, "")
     if pid is None and not (operator.state_dir / "gateway.db").exists():
         raise BrokerError(
             f"no gateway runs on {operator.state_dir}, and none ever has",
             hint="gateway run, or name another folder: gateway --state-dir DIR status",
         )
     data: dict[str, Any] = {"running": pid is not None, "pid": pid or None, "gateway": facts}
+    data |= {"silence": silence or None, "disk_free_bytes": disk_usage(operator.state_dir).free}
     data |= stored(operator)
     operator.show("gateway.status/1", data, lambda: _print(operator, data))
+    if facts is not None and facts.get("trouble"):
+        return StoreError.exit_code
     return 0 if facts is not None and facts.get("connected") else BrokerError.exit_code
+
+
+def _ask(operator: Operator) -> tuple[dict[str, Any] | None, str]:
+    """(what the running gateway knows, why it could not be asked). Asking needs the disk, and this
+    screen is what a person looks at when the disk is the trouble."""
+    try:
+        answer = operator.ask("status", wait=_WAIT)
+    except StoreError as error:
+        return None, error.why
+    return (answer.result, "") if answer.done else (None, "no answer")
 
 
 def stored(operator: Operator) -> dict[str, Any]:
@@ -86,7 +100,7 @@ def lines(data: dict[str, Any], now: float) -> list[tuple[str, str]]:
     if not data["running"]:
         shown = [("gateway", f"does not run; what follows is what {data['state_dir']} holds")]
     elif facts is None:
-        shown = [("gateway", f"process {data['pid']} does not answer")]
+        shown = [("gateway", f"process {data['pid']} runs and cannot be asked: {data['silence']}")]
     else:
         since = output.clock(now - facts["uptime_seconds"], now)
         up = output.span(facts["uptime_seconds"])
@@ -97,6 +111,9 @@ def lines(data: dict[str, Any], now: float) -> list[tuple[str, str]]:
         if facts.get("trouble"):
             shown.append(("store", f"cannot be written: {facts['trouble']}"))
         shown.append(("plugins", _plugins(facts)))
+    if data["disk_free_bytes"] < _LITTLE:
+        free = output.size(data["disk_free_bytes"])
+        shown.append(("disk", f"{free} FREE in {data['state_dir']}: make space"))
     shown += [("store", text) for text in data.get("set_aside", ())]
     nodes = data["nodes"]
     parts = [f"{nodes[word]} {word.replace('_', ' ')}" for word in sorted(nodes)]

@@ -69,9 +69,18 @@ class CommandFile:
             raise StoreError(
                 f"the command cannot be handed over through {self.path}",
                 why=str(error),
-                hint="run this as the user that runs the gateway",
+                hint=_next(str(error), self.path.parent),
             ) from error
         return command_id
+
+
+def _next(why: str, folder: Path) -> str:
+    """What to do about a command file that cannot be written."""
+    if "full" in why or "No space" in why:
+        return f"make space: df -h {folder}"
+    if "Read-only file system" in why:
+        return f"remount it writable: mount | grep {folder}"
+    return "run this as the user that runs the gateway"
 
 
 class CommandWatch:

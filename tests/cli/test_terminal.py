@@ -64,14 +64,22 @@ def _take_terminal() -> None:
     fcntl.ioctl(0, termios.TIOCSCTTY, 0)
 
 
+def _see(terminal: Terminal, pattern: str) -> None:
+    """Wait until this is on the screen; a failure shows the screen."""
+    try:
+        until(lambda: re.search(pattern, terminal.text), 100)
+    except TimeoutError as error:
+        raise AssertionError(f"{pattern} is not in:\n{terminal.text}") from error
+
+
 def test_a_run_at_a_terminal(tmp_path: Path) -> None:
     """With the file that `gateway init` writes the log stays quiet, the fleet's story is told line by
     line, the table stays under it, and Ctrl+C ends all of it with a line of its own."""
     (tmp_path / "gateway.toml").write_text((ROOT / "gateway.toml").read_text())
     terminal = Terminal(tmp_path, "run", "--broker", "embedded", "--simulate", "1")
     try:
-        until(lambda: "v1 sent → received → applied → verified in" in terminal.text, 60)
-        until(lambda: re.search(r"NODE +TYPE +STATE .*\n.*v1 verified", terminal.text), 20)
+        _see(terminal, r"config +nd-clim-\S+ v1 sent → .*verified in")
+        _see(terminal, r"NODE +TYPE +STATE .*\n.*v1 verified")
         terminal.press("\x03")
         until(lambda: terminal.process.poll() is not None, 20)
         told = terminal.text

@@ -35,8 +35,8 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 def test_a_full_disk_stops_acknowledgements_and_nothing_else(
     tmp_path: Path, small_disk: Path
 ) -> None:
-    """While the disk is full no hello is registered, it is said once, and when there is space again
-    all twenty are registered without anybody's help."""
+    """While the disk is full no hello is registered, it is said once, `status` still shows its screen
+    and the disk on it, and when there is space again all twenty are registered by themselves."""
     with (
         Mosquitto(tmp_path / "broker") as broker,
         GatewayProcess(small_disk / "state", broker.port) as gateway,
@@ -52,6 +52,10 @@ def test_a_full_disk_stops_acknowledgements_and_nothing_else(
             peer.say("hydro/node_hello", hello(f"full{number}"))
         gateway.wait_for("store")
         assert gateway.rows("SELECT count(*) FROM nodes") == [(1,)]
+        shown = gateway.command("status")
+        assert "FREE in" in shown.stdout, shown
+        assert shown.returncode in (69, 74)
+        assert "1: 1 online" in shown.stdout
         fill.close()
         (small_disk / "fill").unlink()
         until(lambda: gateway.rows("SELECT count(*) FROM nodes") == [(21,)])
