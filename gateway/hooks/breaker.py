@@ -99,7 +99,8 @@ class Breakers:
     async def wait(self, most: float) -> None:
         """Until some plugin works again, or for `most` seconds."""
         try:
-            await asyncio.wait_for(self._news.wait(), most)
+            async with asyncio.timeout(most):  # wait_for of 3.11 can swallow a cancellation
+                await self._news.wait()
         except TimeoutError:
             return
 

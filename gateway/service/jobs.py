@@ -74,7 +74,9 @@ class Jobs:
             call: Any = _Call(job)
             asked = self._parts.runners.ask(plugin, call, gateway=self._host, config=plugin.config)
             try:
-                found = await asyncio.wait_for(asyncio.wrap_future(asked), self._budget)
+                # wait_for of 3.11 would swallow a cancellation that comes together with the answer
+                async with asyncio.timeout(self._budget):
+                    found = await asyncio.wrap_future(asked)
             except Exception as error:  # noqa: BLE001 - a plugin's failure is its own
                 if failures == 0:
                     log.warning("plugin %s: job %s failed: %r", plugin.name, job.name, error)

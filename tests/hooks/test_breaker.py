@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from gateway.hooks.breaker import Breaker
+import asyncio
+
+import pytest
+
+from gateway.hooks.breaker import Breaker, Breakers
 
 
 def test_it_opens_at_the_limit_and_not_before() -> None:
@@ -27,3 +31,21 @@ def test_half_open_lets_one_call_through() -> None:
     assert breaker.succeeded()
     assert breaker.allows(32)
     assert breaker.reason == ""
+
+
+@pytest.mark.parametrize("turns", range(4))
+def test_who_waits_for_good_news_can_be_cancelled_while_they_come(turns: int) -> None:
+    """The wait ends as cancelled, or it was over before: a retry must not outlive its stop."""
+
+    async def play() -> None:
+        breakers = Breakers(5)
+        waiting = asyncio.ensure_future(breakers.wait(60.0))
+        await asyncio.sleep(0)
+        breakers.reset("p")
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        was_told = waiting.cancel()
+        await asyncio.wait([waiting])
+        assert waiting.cancelled() == was_told
+
+    asyncio.run(play())

@@ -1,0 +1,46 @@
+"""Timers of plugins: they can be stopped at any moment, also in the middle of an answer."""
+
+from __future__ import annotations
+
+import asyncio
+from concurrent.futures import Future
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from gateway.api import Job
+from gateway.flow.lanes import Lanes
+from gateway.service.jobs import Jobs
+
+
+@pytest.mark.parametrize("turns", range(6))
+def test_a_job_stops_even_while_its_answer_arrives(turns: int) -> None:
+    """Whatever the number of the loop's turns between the answer and the stop, the stop returns."""
+
+    async def play() -> None:
+        answers: list[Future[Any]] = []
+
+        def ask(*_plugin: Any, **_values: Any) -> Future[Any]:
+            answers.append(Future())
+            return answers[-1]
+
+        parts: Any = SimpleNamespace(runners=SimpleNamespace(ask=ask), observed=lambda: 0.0)
+        lanes = Lanes(lambda *_: [], lambda: None)
+        job = Job(name="look", every=0.001, run=lambda *_: [])
+        plugin: Any = SimpleNamespace(
+            name="p", state="ready", config=None, manifest=SimpleNamespace(jobs=(job,))
+        )
+        jobs = Jobs(parts, lanes, SimpleNamespace(), 60.0)  # type: ignore[arg-type] - asks nothing
+        jobs.start([plugin])
+        async with asyncio.timeout(10):
+            while not answers:  # noqa: ASYNC110 - the job has no event for it
+                await asyncio.sleep(0.001)
+        answers[0].set_result(None)
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        stopping = asyncio.ensure_future(jobs.stop())
+        done, _ = await asyncio.wait([stopping], timeout=3)
+        assert done, "the cancellation was swallowed: the job goes on, and the stop waits for ever"
+
+    asyncio.run(play())
