@@ -27,6 +27,8 @@ from gateway.store.writer import Writer
 log = logging.getLogger(__name__)
 Publish = Callable[[str, bytes, int, bool], Awaitable[None]]
 _MOST_UNDER_WAY = 512
+_PAUSE = 0.25
+"""Seconds after a publish that failed: a broker that refuses is not asked as fast as it can say no."""
 
 
 class Outbox:
@@ -109,9 +111,12 @@ class Outbox:
             if not self._queues.get(node_id):
                 self._queues.pop(node_id, None)
             else:
-                self._turn.append(node_id)
-                asyncio.get_running_loop().call_later(0.05, self._go_on)
+                asyncio.get_running_loop().call_later(_PAUSE, self._again, node_id)
             asyncio.get_running_loop().call_soon(self._go_on)
+
+    def _again(self, node_id: int) -> None:
+        self._turn.append(node_id)
+        self._go_on()
 
     async def _send(self, parcel: Parcel) -> bool:
         """True where the parcel is done with."""

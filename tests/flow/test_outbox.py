@@ -105,6 +105,26 @@ def test_everything_leaves_in_the_order_of_its_node(tmp_path: Path) -> None:
     assert left == 0
 
 
+def test_a_refusal_is_not_asked_for_as_fast_as_it_comes(tmp_path: Path) -> None:
+    """A broker that refuses a publish at once is asked again after a pause, and others go meanwhile."""
+
+    async def body(outbox: Outbox, broker: Broker, writer: Writer) -> None:
+        broker.fail = 1_000_000
+        outbox.connected(True)
+        await put(outbox, writer, [parcel(1)])
+        await until(lambda: broker.fail < 1_000_000)
+        for _ in range(500):
+            await asyncio.sleep(0)
+        assert 1_000_000 - broker.fail < 10
+        broker.fail = 0
+        await put(outbox, writer, [parcel(2, node=2)])
+        await until(lambda: len(broker.got) == 2)
+
+    broker, left = run(tmp_path / "x.db", body)
+    assert broker.got == [("hydro/2", 2), ("hydro/1", 1)]
+    assert left == 0
+
+
 def test_nothing_leaves_while_disconnected(tmp_path: Path) -> None:
     """Rows wait in the store, not in anybody's memory queue, until the link is there."""
 
