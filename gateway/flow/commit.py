@@ -74,10 +74,9 @@ class Commits:
             self._parts.roster.release(item.reserved)
         if unit.node is not unit.before:
             self._parts.roster.put(unit.node)
-            lane = nodes.lane_of(unit.node)
-            if lane != unit.lane:
-                self._lanes.merge(unit.lane, lane)
-                self._parts.retries.move(unit.lane, lane)
+            for lane in unit.left:
+                self._lanes.merge(lane, nodes.lane_of(unit.node))
+                self._parts.retries.move(lane, nodes.lane_of(unit.node))
         for plugin, error in unit.failed:
             log.warning("plugin %s: what it wanted done failed: %s", plugin, error)
             self._parts.retries.opened(unit.lane, plugin)

@@ -60,9 +60,12 @@ class Item:
 
 
 class Lane:
-    """A node's queue. `last` is the highest journal id that has entered memory."""
+    """A node's queue. `last` is the highest journal id that has entered memory.
 
-    __slots__ = ("ahead", "busy", "key", "last", "queue", "spilled")
+    `into` is the lane that it was merged into; `guests` counts events of merged lanes that still run.
+    """
+
+    __slots__ = ("ahead", "busy", "guests", "into", "key", "last", "queue", "spilled")
 
     def __init__(self, key: str) -> None:
         self.key = key
@@ -71,6 +74,13 @@ class Lane:
         self.last = 0
         self.spilled = False
         self.ahead: set[int] = set()
+        self.guests = 0
+        self.into: Lane | None = None
+
+    @property
+    def idle(self) -> bool:
+        """True where nothing of this node runs."""
+        return self.busy is None and not self.guests
 
 
 Read = Callable[[str, int, int], list[journal.Row]]
@@ -132,7 +142,7 @@ class Lanes:
         """The heads of ready lanes, in turns; each lane is busy until `free`."""
         while most > 0 and self._ready:
             lane = self._ready.popleft()
-            if lane.busy is not None or not lane.queue:
+            if not lane.idle or not lane.queue:
                 continue
             item = lane.queue.popleft()
             lane.busy = item
@@ -151,16 +161,21 @@ class Lanes:
         assert lane.busy is item
         lane.busy = None
         self.running -= 1
+        if lane.into is not None:
+            while lane.into is not None:
+                lane = lane.into
+            lane.guests -= 1
         lane.ahead.discard(item.row.id)
         if not lane.queue and lane.spilled and self.held < self._window:
             self._fill(lane)
         if lane.queue:
             self._offer(lane)
-        elif not lane.spilled:
+        elif not lane.spilled and lane.idle:
             self._lanes.pop(lane.key, None)
 
     def merge(self, old: str, new: str) -> None:
-        """What queues under `old` belongs to `new` from now on; the order of ids is kept."""
+        """What queues under `old` belongs to `new` from now on; the order of ids is kept, and what runs
+        under `old` is over before anything else of this node begins."""
         failpoint("lane.merging")
         source = self._lanes.pop(old, None)
         if source is None or old == new:
@@ -170,6 +185,8 @@ class Lanes:
             source.key = new
             self._lanes[new] = source
             return
+        source.into = target
+        target.guests += source.guests + (source.busy is not None)
         merged = sorted([*source.queue, *target.queue], key=lambda item: item.row.id)
         for item in merged:
             item.lane = target
@@ -200,11 +217,11 @@ class Lanes:
         item.lane = lane
         lane.queue.append(item)
         self.held += 1
-        if lane.busy is None and len(lane.queue) == 1:
+        if lane.idle and len(lane.queue) == 1:
             self._ready.append(lane)
 
     def _offer(self, lane: Lane) -> None:
-        if lane.busy is None and lane.queue:
+        if lane.idle and lane.queue:
             self._ready.append(lane)
             self._on_ready()
 
@@ -234,7 +251,7 @@ class Lanes:
             lane.spilled = False
         if lane.queue:
             self._offer(lane)
-        elif not lane.spilled and lane.busy is None:
+        elif not lane.spilled and lane.idle:
             self._lanes.pop(lane.key, None)
 
 

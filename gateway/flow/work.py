@@ -107,14 +107,23 @@ class Unit:
         for effect in self.effects:
             if not effect.tx.empty:
                 (self._guard if guarded else self._apply_effect)(connection, effect, now)
-        if self.node is not self.before and nodes.lane_of(self.node) != self.lane:
-            journal.move_lane(connection, self.lane, nodes.lane_of(self.node))
+        for lane in self.left:
+            journal.move_lane(connection, lane, nodes.lane_of(self.node))
         if self.journal_id:
             self.kept = [*self.deliveries, *(self.fail_row(*failure) for failure in self.failed)]
             for delivery in self.kept:
                 journal.put_delivery(connection, delivery)
             self._mark(connection)
         return self
+
+    @property
+    def left(self) -> set[str]:
+        """Lanes that this event's node has left: the event's own, and that of a node that was known by
+        its uid alone until this event told whose it is."""
+        if self.node is self.before:
+            return set()
+        before = {nodes.lane_of(self.before)} if self.before.known else set()
+        return ({self.lane} | before) - {nodes.lane_of(self.node)}
 
     def _applied(self, connection: Connection) -> bool:
         if not self.journal_id:

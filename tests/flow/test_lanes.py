@@ -154,3 +154,25 @@ def test_two_names_of_one_node_become_one_lane() -> None:
         order.append(item.row.id)
         finish(disk, lanes, item)
     assert order == [1, 2, 3, 4, 5]
+
+
+def test_what_runs_under_the_old_name_ends_first() -> None:
+    """A node's two lanes met while an event of each was running: nothing more of the node begins before
+    both are over."""
+    disk = Disk()
+    lanes = make(disk)
+    rows = [row(n, "uid" if n % 2 else "hw") for n in range(1, 6)]
+    disk.rows = {r.id: r for r in rows}
+    lanes.push([Item(r) for r in rows])
+    running = {item.row.lane: item for item in lanes.take(5)}
+    lanes.merge("uid", "hw")
+    finish(disk, lanes, running["hw"])
+    assert list(lanes.take(5)) == []
+    finish(disk, lanes, running["uid"])
+    order = []
+    while disk.rows:
+        (item,) = lanes.take(5)
+        order.append(item.row.id)
+        finish(disk, lanes, item)
+    assert order == [3, 4, 5]
+    assert len(lanes) == 0

@@ -205,3 +205,18 @@ def test_a_closed_tx_refuses() -> None:
     tx.close()
     with pytest.raises(RuntimeError, match="closed"):
         tx.write("x")
+
+
+def test_a_hello_takes_along_what_waits_under_the_uid(bench: Bench, db: sqlite3.Connection) -> None:
+    """A node known by its uid alone says whose it is: what waits in the lane of the uid, and its open
+    deliveries, go on in the lane of the hardware_id, so that their order is kept."""
+    waiting = bench.unit(Node(id=0, known=False))
+    db.execute("UPDATE journal SET lane = 'nd-1' WHERE id = ?", (waiting.journal_id,))
+    journal.put_delivery(db, journal.Delivery(99, "a", "nd-1", "open", 1, 0.0, "why"))
+    db.execute("INSERT INTO nodes (id, uid, created_at, updated_at) VALUES (7, 'nd-1', 1, 1)")
+    tx = bench.tx()
+    tx.set_node(hardware_id="hw")
+    unit = bench.apply(bench.unit(Node(id=7, uid="nd-1"), ("a", tx)))
+    assert unit.left == {"nd-1"}
+    assert journal.waiting_lanes(db) == [("hw", waiting.journal_id, 1)]
+    assert journal.open_deliveries(db) == [("hw", "a", 1)]
