@@ -34,7 +34,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "init": ("gateway.cli.check:init", "Write a commented gateway.toml and make the state folder."),
     "status": ("gateway.cli.status:status", "One screen: broker, nodes, plugins, what waits."),
     "nodes": ("gateway.cli.nodes:nodes", "Look at nodes, watch them, forget one."),
-    "plugins": ("gateway.cli.plugins:plugins", "Look at plugins, switch one on again."),
+    "plugins": ("gateway.cli.plugins:plugins", "Look at plugins, write one, switch one on."),
     "dead": (
         "gateway.cli.dead:dead",
         "Messages that were refused or given up; replay or drop them.",

@@ -2,15 +2,18 @@
 
 Rules of this file. A check only reads: no hook but `manifest` is called. What would keep the plugin
 from being loaded is found by loading it the way the gateway does; on top come annotations that
-promise something else than the hook receives, which mypy cannot see.
+promise something else than the hook receives, which mypy cannot see. Where to look is found in the
+plugin's own source, so that an editor can go there.
 """
 
 from __future__ import annotations
 
 import inspect
+import re
+import traceback
 import types
 import typing
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -19,16 +22,29 @@ from gateway import hookspecs
 from gateway.api import Manifest
 from gateway.host.admit import load_with_module
 from gateway.host.contract import Hooks
-from gateway.host.discover import attempt, from_file
+from gateway.host.discover import attempt, from_file, may_be_plugin
 from gateway.host.plugin import Bound, Plugin
 from gateway.protocol.messages import Event
+
+
+class Fault(NamedTuple):
+    """One thing that is wrong."""
+
+    text: str
+    file: str = ""
+    line: int = 0
+
+    @property
+    def place(self) -> str:
+        """`file:line`, "" where there is none."""
+        return f"{self.file}:{self.line}" if self.line else self.file
 
 
 class Report(NamedTuple):
     """The plugin as far as it could be loaded, and everything found in a sentence each."""
 
     plugin: Plugin
-    faults: list[str]
+    faults: list[Fault]
 
     @property
     def ok(self) -> bool:
@@ -36,18 +52,69 @@ class Report(NamedTuple):
         return not self.faults
 
 
+def plugins_in(path: Path) -> list[Path]:
+    """The plugin at this path, or those in this folder: a project's `gateway_...` packages, else
+    everything that a folder of `[plugins] dirs` would bring."""
+    if not path.is_dir() or (path / "__init__.py").is_file():
+        return [path]
+    found = sorted(one for one in path.iterdir() if may_be_plugin(one))
+    return [one for one in found if one.name.startswith("gateway_")] or found
+
+
 def check(path: Path) -> Report:
     """Look at the plugin in a file or package."""
     hooks = Hooks()
-    plugin, module = load_with_module(from_file(path), hooks)
-    faults = [] if plugin.state == "ready" else [plugin.error]
-    if module is not None:
-        faults += _unmarked(module, hooks)
+    candidate = from_file(path)
+    plugin, module = load_with_module(candidate, hooks)
+    if candidate.error:
+        return Report(plugin, [Fault(candidate.error, str(path))])
+    if module is None:
+        return Report(plugin, [_not_imported(plugin.error, candidate.load, path)])
+    faults = [] if plugin.state == "ready" else hooks.faults(module) or [plugin.error]
+    faults += _unmarked(module, hooks)
     for bound in plugin.hooks.values():
         faults += _annotations(bound, plugin.manifest)
     if plugin.state == "ready":
         faults += _unheard(plugin)
-    return Report(plugin, faults)
+    return Report(plugin, list(_placed(faults, module)))
+
+
+def _not_imported(error: str, load: Callable[[], object], path: Path) -> Fault:
+    """The line of the plugin at which its import ended."""
+    folder = str(path if path.is_dir() else path.parent)
+    try:
+        load()
+    except KeyboardInterrupt:
+        raise
+    except SyntaxError as wrong:
+        return Fault(f"it is no Python: {wrong.msg}", wrong.filename or "", wrong.lineno or 0)
+    except BaseException as wrong:  # noqa: BLE001 - a plugin's failure is its own
+        for frame in reversed(traceback.extract_tb(wrong.__traceback__)):
+            if frame.filename.startswith(folder):
+                return Fault(error, frame.filename, frame.lineno or 0)
+    return Fault(error)
+
+
+def _placed(faults: Iterable[str], module: object) -> Iterator[Fault]:
+    """Each fault with the place of the function that it begins with, else of the manifest."""
+    for text in faults:
+        word = re.match(r"\w+", text)
+        named = getattr(module, word[0], None) if word else None
+        function = named if inspect.isfunction(named) else getattr(module, "manifest", None)
+        if inspect.isfunction(function):
+            yield Fault(text, *_place_of(function))
+        else:
+            yield Fault(text, getattr(module, "__file__", None) or "", 1)
+
+
+def _place_of(function: Callable[..., Any]) -> tuple[str, int]:
+    """File and line of a function's `def`, behind its decorators."""
+    code = inspect.unwrap(function).__code__
+    lines, _ = attempt(lambda: inspect.getsourcelines(code))
+    for number, line in enumerate(lines[0] if lines else ()):
+        if re.match(r"\s*(async\s+)?def\s", line):
+            return code.co_filename, code.co_firstlineno + number
+    return code.co_filename, code.co_firstlineno
 
 
 def _unmarked(module: object, hooks: Hooks) -> Iterator[str]:

@@ -87,11 +87,12 @@ def _from_folder(folder: Path) -> Iterator[Candidate]:
         name = str(folder)
         yield Candidate(name, f"file {folder}", "", name, lambda: None, error)
     for path in found or ():
-        if _may_be_plugin(path):
+        if may_be_plugin(path):
             yield from_file(path)
 
 
-def _may_be_plugin(path: Path) -> bool:
+def may_be_plugin(path: Path) -> bool:
+    """True for a module or package whose name is not that of something else (tests, hidden)."""
     if path.name.startswith(("_", ".", "test_", "conftest")):
         return False
     return path.suffix == ".py" or (path / "__init__.py").is_file()

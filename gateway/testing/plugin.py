@@ -152,7 +152,7 @@ class PluginBench:
             named = named or parsed.name
         event.source = Source(
             topic=topic, name=named.lower(), received_at=self.now, observed_at=self.now,
-            **{**where, **source},
+            **{"journal_id": self.ids.journal(), **where, **source},
         )  # fmt: skip
         found = self.roster.find(named) if named else Node(id=0, known=False)
         node = found if found is not None else self.roster.stranger(named.lower())

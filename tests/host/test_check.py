@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from gateway.host.check import check
+from gateway.host.check import check, plugins_in
 
 if TYPE_CHECKING:
     from conftest import Shelf
@@ -69,10 +69,41 @@ CASES = [
 def test_what_is_found(shelf: Shelf, text: str, faults: list[str]) -> None:
     """Each fault is a sentence that names the hook; a good plugin has none."""
     report = check(shelf.drop("odd.py", text))
-    assert report.faults == faults
+    assert [fault.text for fault in report.faults] == faults
     assert report.ok is not bool(faults)
 
 
 def test_a_path_with_nothing(shelf: Shelf) -> None:
     """A path that is no plugin is a fault like any other."""
-    assert "its import failed: FileNotFoundError" in check(shelf.dirs / "none.py").faults[0]
+    assert "its import failed: FileNotFoundError" in check(shelf.dirs / "none.py").faults[0].text
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("from gateway import hookimpl\n\n\n@hookimpl\n@hookimpl\ndef node_helo(): ...\n", 6),
+        ("from gateway import hookimpl\nx = 1\nassert not x\n", 3),
+        ("x = (\n", 1),
+        ("x = 1\n", 1),
+        ("from gateway import hookimpl\n@hookimpl\ndef manifest():\n    return 3\n", 3),
+    ],
+)
+def test_a_fault_has_a_place(shelf: Shelf, text: str, line: int) -> None:
+    """File and line of the function, of the line at which an import ended, else of the module."""
+    path = shelf.dirs / "odd.py"
+    path.write_text(text)
+    (fault,) = check(path).faults
+    assert fault.place == f"{path}:{line}"
+
+
+def test_what_a_folder_holds(shelf: Shelf) -> None:
+    """A file is itself; a project's package is found beside its tests and tools; else everything
+    that a folder of plugins would bring."""
+    file = shelf.drop("door.py", "")
+    shelf.drop("test_door.py", "")
+    assert plugins_in(file) == [file]
+    assert plugins_in(shelf.dirs) == [file]
+    package = shelf.dirs / "gateway_door"
+    package.mkdir()
+    (package / "__init__.py").touch()
+    assert plugins_in(shelf.dirs) == plugins_in(package) == [package]

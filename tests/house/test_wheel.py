@@ -21,4 +21,5 @@ def test_the_wheel_claims_only_its_own_names(tmp_path: Path) -> None:
     assert tops == {"gateway", "gateway_hello", "gateway_heartbeat", "gateway_config"}
     assert "gateway/_device/gwnode/node.py" in names
     assert "gateway/store/sql/0001_core.sql" in names
+    assert "gateway/host/scaffold/plugin.txt" in names
     assert not [name for name in names if "test_" in name]
