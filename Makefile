@@ -8,7 +8,7 @@ NODES  ?= 3
 RUN    := requirements/run.txt requirements/broker.txt requirements/micropython.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check e2e field mutants bench soak soak-power soak-flash clean
+.PHONY: help run test check e2e field mutants bench soak soak-power soak-flash soak-crash clean
 
 help: ## Show the verbs
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -62,10 +62,13 @@ mutants: $(VENV)/.test-ready ## Seeded defects: does each one's test notice it? 
 bench: $(VENV)/.test-ready ## Measure; prints the tables that docs/figures.md keeps
 	@$(BIN)/python -m bench $(ARGS)
 
-soak: soak-power soak-flash ## Faults at length: hours, not minutes
+soak: soak-power soak-flash soak-crash ## Faults at length: hours, not minutes
 
 soak-power: $(VENV)/.test-ready ## A million power cuts and ten thousand flipped bits
 	@$(BIN)/python -m tests.faults.power.soak $(ARGS)
+
+soak-crash: $(VENV)/.test-ready ## A kill at every labelled step, and hundreds of pairs of them
+	@$(BIN)/python -m tests.faults.crash.soak $(ARGS)
 
 clean: ## Remove what the verbs made (never your state)
 	@rm -rf $(VENV) .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis

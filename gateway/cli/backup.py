@@ -17,6 +17,7 @@ import click
 from gateway.cli import Group, examples, json_option, output
 from gateway.cli.operator import Operator
 from gateway.errors import DataError
+from gateway.failpoint import from_environment
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -37,6 +38,7 @@ _FILE = click.Path(dir_okay=False, path_type=Path)
 )
 def backup() -> None:
     """Backups, one file with everything: make, put back."""
+    from_environment()
 
 
 @backup.command(

@@ -29,6 +29,7 @@ from gateway.store import commands, journal, outbox
 from gateway.store.lock import StateLock
 
 log = logging.getLogger(__name__)
+PRUNE_EVERY = 30.0
 
 
 class Engine:
@@ -100,7 +101,7 @@ class Engine:
         self._watch = commands.CommandWatch(self.folder / commands.NAME)
         self._every(0.05, self._sweep)
         self._every(0.15, self._look_for_commands)
-        self._every(30.0, self._prune)
+        self._every(PRUNE_EVERY, self._prune)
         self._every(min(LOOK, self.settings.backup.every or LOOK), self.keeper.look)
         self.wiring.jobs.start(self.registry.ready())
         self._undo.append(self._end_tasks)

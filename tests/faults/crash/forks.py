@@ -1,0 +1,239 @@
+"""Gateways without the second that Python needs to start: a server that has imported everything forks.
+
+    with Forks() as forks:
+        gateway = ForkedGateway(forks, state_dir, port, env=...).start()
+
+The child is `gateway run` as the command line has it, with the same arguments and environment; only
+waiting times are shorter (`QUICK`). `python -m tests.faults.crash.forks` is the server: it has one
+thread and no socket, so that what it forks is whole.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import select
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from gateway.testing.process import GatewayProcess, until
+
+ROOT = Path(__file__).parents[3]
+QUICK = {
+    ("gateway.mqtt.session", "FIRST_PAUSE"): 0.1,
+    ("gateway.engine.life", "PRUNE_EVERY"): 0.3,
+}
+"""Constants that are waiting times; nothing else of the gateway is changed."""
+
+
+class Forks:
+    """The server as its clients see it; any thread may fork."""
+
+    def __init__(self) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "tests.faults.crash.forks"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            cwd=ROOT,
+        )
+        self._lock = threading.Lock()
+        self._asked = 0
+        self._pids: dict[int, int] = {}
+        self._ends: dict[int, int] = {}
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    def fork(self, words: list[str], env: Mapping[str, str], log: Path) -> Forked:
+        """A child that runs `gateway WORDS`; what it prints goes into `log`."""
+        with self._lock:
+            self._asked += 1
+            number = self._asked
+            wish = {"number": number, "words": words, "env": dict(env), "log": str(log)}
+            assert self._process.stdin is not None
+            self._process.stdin.write(json.dumps(wish) + "\n")
+            self._process.stdin.flush()
+        return Forked(self, until(lambda: self._pids.get(number), 30, "a fork"))
+
+    def end_of(self, pid: int) -> int | None:
+        """The exit code of a child, as `subprocess` has it; None while it lives."""
+        return self._ends.get(pid)
+
+    def _read(self) -> None:
+        assert self._process.stdout is not None
+        for line in self._process.stdout:
+            word, first, second = line.split()
+            if word == "began":
+                self._pids[int(first)] = int(second)
+            else:
+                self._ends[int(first)] = int(second)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        assert self._process.stdin is not None
+        self._process.stdin.close()  # it ends its children and itself
+        self._process.wait(20)
+        self._reader.join(5)
+        assert self._process.stdout is not None
+        self._process.stdout.close()
+
+
+class Forked:
+    """A child; what `GatewayProcess` needs of `subprocess.Popen`."""
+
+    def __init__(self, forks: Forks, pid: int) -> None:
+        self.pid = pid
+        self._forks = forks
+
+    @property
+    def returncode(self) -> int | None:
+        """Negative for a signal."""
+        return self._forks.end_of(self.pid)
+
+    poll = returncode.fget
+
+    def wait(self, timeout: float) -> int:
+        """Wait for its end. Raises subprocess.TimeoutExpired."""
+        deadline = time.monotonic() + timeout
+        while (code := self.returncode) is None:
+            if time.monotonic() > deadline:
+                raise subprocess.TimeoutExpired(f"process {self.pid}", timeout)
+            time.sleep(0.005)
+        return code
+
+    def send_signal(self, number: int) -> None:
+        """To a process that may have ended."""
+        if self.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self.pid, number)
+
+    def kill(self) -> None:
+        """SIGKILL."""
+        self.send_signal(signal.SIGKILL)
+
+    def terminate(self) -> None:
+        """SIGTERM."""
+        self.send_signal(signal.SIGTERM)
+
+
+class ForkedGateway(GatewayProcess):
+    """`gateway run` from the server."""
+
+    def __init__(self, forks: Forks, state_dir: Path, port: int, **options: Any) -> None:
+        super().__init__(state_dir, port, **options)
+        self._forks = forks
+        self._log = state_dir.with_name(state_dir.name + ".log")
+        self._log.touch()
+        self._from = 0
+
+    def start(
+        self,
+        *,
+        wait: bool = True,
+        args: tuple[str, ...] = (),
+        env: Mapping[str, str] | None = None,
+        words: tuple[str, ...] = ("-v", "run"),
+    ) -> Self:
+        """Start it; `env` is for this run alone, and `words` may be another command of it."""
+        self._from = self._log.stat().st_size
+        found: Any = self._forks.fork([*words, *args], {**self._env, **(env or {})}, self._log)
+        self.process = found
+        if wait:
+            self.wait_for("ready")
+        return self
+
+    @property
+    def lines(self) -> list[str]:
+        """What this run has printed."""
+        with self._log.open("rb") as file:
+            file.seek(self._from)
+            return file.read().decode(errors="replace").splitlines()
+
+    @lines.setter
+    def lines(self, _lines: list[str]) -> None:
+        """The log keeps everything."""
+
+    def whole_log(self) -> str:
+        """What all runs have printed."""
+        return self._log.read_text(errors="replace")
+
+
+# -- the server ------------------------------------------------------------------------------------
+
+
+def _serve() -> None:
+    import gateway_config  # noqa: F401 - the same
+    import gateway_heartbeat  # noqa: F401 - the same
+    import gateway_hello  # noqa: F401 - the same
+
+    import gateway.app
+    import gateway.cli.run  # noqa: F401 - the same
+
+    for (module, name), value in QUICK.items():
+        assert isinstance(getattr(sys.modules[module], name), float), name
+        setattr(sys.modules[module], name, value)
+    children: set[int] = set()
+    rest = b""
+    while True:
+        for pid in list(children):
+            found, status = os.waitpid(pid, os.WNOHANG)
+            if found:
+                children.discard(pid)
+                os.write(1, f"ended {pid} {os.waitstatus_to_exitcode(status)}\n".encode())
+        if not select.select([0], [], [], 0.005)[0]:
+            continue
+        data = os.read(0, 1 << 16)
+        if not data:
+            break
+        *lines, rest = (rest + data).split(b"\n")
+        for line in lines:
+            wish = json.loads(line)
+            pid = os.fork()
+            if not pid:
+                _child(wish)
+            children.add(pid)
+            os.write(1, f"began {wish['number']} {pid}\n".encode())
+    for pid in children:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+
+
+def _child(wish: dict[str, Any]) -> None:
+    """Become `gateway WORDS`; never returns."""
+    from gateway.cli import main
+
+    handle = os.open(wish["log"], os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    for number, source in ((0, nothing), (1, handle), (2, handle)):
+        os.dup2(source, number)
+    os.environ.clear()
+    os.environ.update(wish["env"])
+    sys.argv = ["gateway", *wish["words"]]
+    code = 70
+    try:
+        main()
+    except SystemExit as error:
+        code = error.code if isinstance(error.code, int) else 1
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+
+
+if __name__ == "__main__":
+    _serve()

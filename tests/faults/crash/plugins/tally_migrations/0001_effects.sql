@@ -1,0 +1,1 @@
+CREATE TABLE tally_effects (node TEXT NOT NULL, boot_id TEXT NOT NULL, seq INTEGER NOT NULL, n INTEGER NOT NULL);

@@ -1,0 +1,54 @@
+"""Every labelled step is the last one of a gateway once, and pairs of them; nothing is lost or doubled."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import islice
+
+import pytest
+
+from tests.faults.crash.lab import Lab, lab
+from tests.faults.crash.labels import labels
+from tests.faults.crash.lives import working_day
+from tests.faults.crash.world import World
+
+PAIRS = 12
+
+
+@pytest.fixture(scope="module")
+def crash(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
+    """A lab for this worker."""
+    with lab(tmp_path_factory.mktemp("crash")) as found:
+        yield found
+
+
+@pytest.mark.parametrize("label", labels())
+def test_a_kill_at_each_label_loses_nothing(crash: Lab, label: str) -> None:
+    """SIGKILL there: everything acknowledged has its effect once, the node is registered, and its config
+    is verified. A label that no life reaches fails."""
+    crash.kill(label)
+
+
+def test_a_second_kill_in_the_recovery_loses_nothing(crash: Lab) -> None:
+    """Pairs by a seed; `make soak-crash` tries hundreds."""
+    both = sum(crash.kill_twice(*pair) for pair in islice(crash.pairs(1), PAIRS))
+    assert both > PAIRS // 2, "pairs of which the second is hardly ever reached prove nothing"
+
+
+def test_there_are_steps_all_along_the_way() -> None:
+    """At least fifty, in every room that a message passes."""
+    found = labels()
+    assert len(found) >= 50
+    rooms = {where.split("/")[1] for where in found.values()}
+    assert {"engine", "flow", "mqtt", "service", "store"} <= rooms
+
+
+def test_a_lost_message_would_be_seen(crash: Lab) -> None:
+    """The negative control: what was said to be acknowledged and never was said is found missing."""
+
+    def life(world: World) -> None:
+        working_day(world)
+        world.ledger.note("tally", "acknowledged", ("nobody", "boot", 1))
+
+    with pytest.raises(AssertionError, match="lost"):
+        crash.live(life)
