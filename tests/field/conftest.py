@@ -1,14 +1,19 @@
-"""What the field tests share: a real mosquitto with the field's settings, and a gateway to start."""
+"""What the field tests share: real brokers with the field's settings, a gateway to start, real nodes."""
 
 from __future__ import annotations
 
+import json
+import os
+import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any, Self
 
 import pytest
 
-from gateway.testing.broker import Mosquitto
-from gateway.testing.process import GatewayProcess, Peer
+from gateway.cli.fleet import Broker, Fleet
+from gateway.testing.broker import Mosquitto, free_port
+from gateway.testing.process import GatewayProcess, Peer, until
 
 Start = Callable[..., GatewayProcess]
 Join = Callable[..., Peer]
@@ -33,13 +38,118 @@ def gateway(tmp_path: Path, broker: Mosquitto) -> Iterator[GatewayProcess]:
 @pytest.fixture
 def join(broker: Mosquitto) -> Iterator[Join]:
     """Connect peers; they are closed at the end."""
+    yield from _peers(lambda: broker.port)
+
+
+def _peers(port: Callable[[], int]) -> Iterator[Join]:
     peers: list[Peer] = []
 
     def connect(**options: object) -> Peer:
-        peer = Peer(broker.port, **options)  # type: ignore[arg-type] # the peer's own options
+        peer = Peer(port(), **options)  # type: ignore[arg-type] # the peer's own options
         peers.append(peer)
         return peer
 
     yield connect
     for peer in peers:
         peer.close()
+
+
+class Site:
+    """A gateway and its broker: a mosquitto beside it, or the embedded one, which it keeps itself."""
+
+    def __init__(self, kind: str, folder: Path) -> None:
+        self.kind = kind
+        self.folder = folder
+        self.mosquitto = Mosquitto(folder / "broker", persistence=True)
+        self.port = self.mosquitto.port if kind == "mosquitto" else free_port()
+        self.gateway = self._gateway({})
+
+    def _gateway(self, env: dict[str, str]) -> GatewayProcess:
+        state = self.folder / "state"
+        if self.kind == "mosquitto":
+            return GatewayProcess(state, self.port, env=env)
+        port = {"GATEWAY__BROKER__PORT": str(self.port)}
+        return GatewayProcess(state, 0, broker="embedded", env=env | port)
+
+    def start(self, **env: str) -> GatewayProcess:
+        """Start the gateway, and wait until it takes messages."""
+        self.gateway = self._gateway(env)
+        return self.gateway.start()
+
+    def crash_broker(self) -> None:
+        """End the broker as a power cut would, and have it back."""
+        if self.kind == "mosquitto":
+            self.mosquitto.kill()
+            self.mosquitto.start()
+        else:
+            os.kill(int((self.folder / "state" / "broker" / "pid").read_text()), signal.SIGKILL)
+
+    def __enter__(self) -> Self:
+        if self.kind == "mosquitto":
+            self.mosquitto.start()
+        return self
+
+    def __exit__(self, *_what: object) -> None:
+        self.gateway.__exit__(None, None, None)
+        if self.kind == "mosquitto":
+            self.mosquitto.stop()
+
+
+@pytest.fixture(params=["mosquitto", "embedded"])
+def site(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Site]:
+    """Both brokers, where what a test shows depends on the broker."""
+    with Site(request.param, tmp_path) as made:
+        yield made
+
+
+@pytest.fixture
+def meet(site: Site) -> Iterator[Join]:
+    """Connect peers to the site's broker."""
+    yield from _peers(lambda: site.port)
+
+
+class RealNode:
+    """The firmware in a process of its own, on MicroPython where there is one, with its own flash."""
+
+    def __init__(self, folder: Path, broker: Broker) -> None:
+        self._fleet = Fleet(folder, 1, broker)
+        (self.hardware_id,) = self._fleet.hardware_ids
+        self.folder = folder / self.hardware_id
+
+    def edit(self, **settings: Any) -> None:
+        """Somebody changes node.json on the stopped board."""
+        path = self.folder / "node.json"
+        path.write_text(json.dumps({**json.loads(path.read_text()), **settings}))
+
+    def start(self) -> Self:
+        """Power on."""
+        self._fleet.start()
+        return self
+
+    def stop(self) -> None:
+        """Power off."""
+        self._fleet.stop()
+
+    @property
+    def log(self) -> str:
+        """What it printed."""
+        return (self.folder / "node.log").read_text(errors="replace")
+
+    def boot(self, gateway: GatewayProcess) -> Any:
+        """The boot in which the gateway knows it, once it has said hello."""
+        return until(lambda: (n := gateway.node(self.hardware_id)) and n["boot_id"], 60, self.log)
+
+
+@pytest.fixture
+def node(tmp_path: Path, broker: Mosquitto) -> Iterator[Callable[..., RealNode]]:
+    """Make real nodes; they are switched off at the end."""
+    made: list[RealNode] = []
+
+    def build(port: int = 0, **login: str) -> RealNode:
+        place = Broker("127.0.0.1", port or broker.port, **login)
+        made.append(RealNode(tmp_path / f"nodes-{len(made)}", place))
+        return made[-1]
+
+    yield build
+    for one in made:
+        one.stop()

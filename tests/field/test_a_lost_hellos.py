@@ -3,17 +3,32 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
 
 from gateway import Gateway, load_settings
 from gateway.testing.broker import Mosquitto
 from gateway.testing.process import GatewayProcess, Peer, hello, until
 
+if TYPE_CHECKING:
+    from conftest import Site
+
 Join = Callable[..., Peer]
 HELLO = "hydro/node_hello"
+STEPS = (
+    "intake.writing",  # nothing is on disk
+    "intake.written",  # journaled, not acknowledged
+    "intake.acknowledged",  # acknowledged, nobody has worked on it
+    "hook.before",
+    "unit.marked",  # in the middle of the transaction that registers it
+    "outbox.sending",  # registered, and no receipt has left
+)
 
 
 def library(tmp_path: Path, broker: Mosquitto) -> Gateway:
@@ -32,6 +47,11 @@ def registered(gateway: GatewayProcess) -> set[str]:
             "SELECT hardware_id FROM nodes WHERE lifecycle_state = 'REGISTERED_BACKEND'"
         )
     }
+
+
+def registers(gateway: GatewayProcess, count: int) -> set[str]:
+    """Wait until this many nodes are registered; who they are."""
+    return set(until(lambda: len(r := registered(gateway)) >= count and r, 60, gateway.output))
 
 
 def test_a1_async_handlers_run_without_a_loop(
@@ -83,20 +103,18 @@ def test_a2_one_lock_serves_all_messages(tmp_path: Path, broker: Mosquitto, join
     assert set(done) == {"gateway-fallback"}
 
 
-def test_a3_back_after_a_broker_restart(
-    broker: Mosquitto, gateway: GatewayProcess, join: Join
-) -> None:
-    """A3: after an ordinary restart of the broker the gateway is back in less than five seconds,
-    and three of three hellos that follow are registered."""
-    gateway.start()
-    broker.restart()
+def test_a3_back_after_a_broker_restart(site: Site, meet: Join) -> None:
+    """A3: after the broker was gone the gateway is back in less than five seconds, and three of three
+    hellos that follow are registered."""
+    gateway = site.start()
+    site.crash_broker()
     began = time.monotonic()
     gateway.wait_for("back")
     assert time.monotonic() - began < 5
-    peer = join()
+    peer = meet()
     for n in range(3):
         peer.say(HELLO, hello(f"a3-{n}"))
-    until(lambda: registered(gateway) == {"a3-0", "a3-1", "a3-2"})
+    assert registers(gateway, 3) == {"a3-0", "a3-1", "a3-2"}
 
 
 def test_a4_queued_hellos_survive_restarts_of_the_gateway(
@@ -110,24 +128,26 @@ def test_a4_queued_hellos_survive_restarts_of_the_gateway(
         for n in range(5):
             peer.say(HELLO, hello(f"a4-{turn}-{n}"))
         gateway.start()
-        until(lambda turn=turn: len(registered(gateway)) >= 5 * (turn + 1))
+        registers(gateway, 5 * (turn + 1))
         gateway.stop()
-    assert len(registered(gateway)) == 25
+    assert registered(gateway) == {f"a4-{turn}-{n}" for turn in range(5) for n in range(5)}
 
 
-def test_a5_sigkill_during_registration_loses_nothing(gateway: GatewayProcess, join: Join) -> None:
-    """A5: the gateway is killed at different moments after a hello was published; after the restart
-    the node is registered, each time."""
-    peer = None
-    for turn, pause in enumerate((0.0, 0.001, 0.003, 0.01, 0.03)):
-        gateway.start()
-        peer = peer or join()
-        peer.say(HELLO, hello(f"a5-{turn}"), wait=False)
-        time.sleep(pause)
-        gateway.kill()
-        gateway.start()
-        until(lambda turn=turn: f"a5-{turn}" in registered(gateway))
-        gateway.kill()
+@pytest.mark.parametrize(
+    ("site", "step"),
+    # what the embedded broker has not been told to forget comes again after 30 s: too long for here
+    [*(("mosquitto", step) for step in STEPS), *(("embedded", step) for step in STEPS[2:])],
+    indirect=["site"],
+)
+def test_a5_sigkill_during_registration_loses_nothing(site: Site, meet: Join, step: str) -> None:
+    """A5: the gateway dies by SIGKILL at this step of a hello's way; after the restart the node is
+    registered."""
+    gateway = site.start(HELLOGATE_FAILPOINT=f"{step}=kill")
+    assert gateway.process is not None
+    meet().say(HELLO, hello("a5"), wait=False)
+    assert gateway.process.wait(30) == -signal.SIGKILL
+    gateway = site.start()
+    assert registers(gateway, 1) == {"a5"}
 
 
 def test_a6_telemetry_does_not_push_hellos_out(
@@ -154,18 +174,16 @@ def test_a6_telemetry_does_not_push_hellos_out(
         for n in range(5):
             peer.say(HELLO, hello(f"a6-{n}"))
         gateway.start()
-        until(lambda: len(registered(gateway)) == 5)
+        assert registers(gateway, 5) == {f"a6-{n}" for n in range(5)}
 
 
-def test_a7_a_site_that_comes_back_at_once_is_registered(
-    gateway: GatewayProcess, join: Join
-) -> None:
+def test_a7_a_site_that_comes_back_at_once_is_registered(site: Site, meet: Join) -> None:
     """A7: 300 nodes say hello within a moment; no rate limit, no third try: all are registered."""
-    gateway.start()
-    peer = join()
+    gateway = site.start()
+    peer = meet()
     for n in range(300):
         peer.say(HELLO, hello(f"a7-{n}"), wait=n == 299)
-    until(lambda: len(registered(gateway)) == 300, 30)
+    assert registers(gateway, 300) == {f"a7-{n}" for n in range(300)}
 
 
 def test_a8_a_bound_node_that_never_says_hello_becomes_known(
@@ -183,7 +201,7 @@ def test_a8_a_bound_node_that_never_says_hello_becomes_known(
     until(lambda: len(gateway.rows(query)) == 3)
     states = dict(gateway.rows(query))
     assert states["nd-a8"] == "REGISTERED_BACKEND"
-    assert states["nd-b8"] != "REGISTERED_BACKEND"
+    assert states["nd-b8"] == states["nd-c8"] == "PROVISIONED_WIFI"
 
 
 def test_a9_nodes_that_were_faster_than_the_gateway(gateway: GatewayProcess, join: Join) -> None:
@@ -198,7 +216,7 @@ def test_a9_nodes_that_were_faster_than_the_gateway(gateway: GatewayProcess, joi
         peer.say(f"{topic}/heartbeat", {"uptime": 5, "free_heap": 1000})
         report = {"node_id": f"a9-{n}", "version": 3, "type": "ph", "channels": []}
         peer.say(f"{topic}/config_report", {**report, "gh_uid": "gh-temp", "zone_uid": "zn-temp"})
-    until(lambda: len(registered(gateway)) == 6)
+    assert registers(gateway, 6) == {f"a9-{n}" for n in range(6)}
 
 
 def test_a10_an_exception_in_a_handler_is_seen(

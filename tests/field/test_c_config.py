@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import json
-import sys
-from collections.abc import Callable
+import subprocess
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
+import pytest
+
+from gateway.testing.broker import Mosquitto
 from gateway.testing.process import GatewayProcess, Peer, hello, until
+
+if TYPE_CHECKING:
+    from conftest import RealNode
 
 Join = Callable[..., Peer]
 HELLO = "hydro/node_hello"
@@ -46,7 +53,8 @@ def test_c1_a_report_before_its_hello_is_kept(gateway: GatewayProcess, join: Joi
     gateway.start()
     peer.say(HELLO, hello("c1"))
     query = "SELECT c.name FROM config_channels c JOIN nodes n ON n.id = c.node_id WHERE hardware_id = 'c1'"
-    until(lambda: gateway.rows(query) == [("t",)], what="the reported channel")
+    until(lambda: gateway.rows(query), what="the reported channel")
+    assert gateway.rows(query) == [("t",)]
 
 
 def test_c3_a_config_reaches_a_node_that_was_offline(
@@ -83,8 +91,11 @@ def test_c5_a_rejection_is_known_with_its_reason(
     }
     peer.say("hydro/gh-temp/zn-temp/c5/config_report", answer)
     until(lambda: desired(gateway) == [(1, "rejected")])
+    peer.say(HELLO, ours("c5") | {"boot_id": "0000000b"})
+    until(lambda: (n := gateway.node("c5")) and n["boot_id"] == "0000000b")
     shown = gateway.command("config", "status", "c5", "--json")
     assert "Missing or invalid relay_type" in shown.stdout
+    assert len(peer.heard("/config")) == 1
 
 
 def test_c6_a_config_that_is_too_big_is_refused_before_it_is_sent(
@@ -130,28 +141,77 @@ def test_c8_the_secret_is_always_in_a_push_and_never_shown(
         assert word not in gateway.output
 
 
-def _node_after(running: dict[str, object], pushed: dict[str, object]) -> dict[str, object]:
-    """What a node runs after this push, by the device's own rules."""
-    sys.path.insert(0, str(Path(__file__).parents[2] / "device"))
-    from gwnode import document
-
-    return dict(document.effective(pushed, document.overlay(pushed, running)))
-
-
-def test_c7_placeholders_never_overwrite_credentials() -> None:
-    """C7: `{"configured": true}` and absent sections are accepted, and keep what the node has."""
-    wifi, mqtt = {"ssid": "garden", "pass": "w"}, {"host": "pi.local", "port": 1883}
-    running: dict[str, object] = {"wifi": wifi, "mqtt": mqtt, "node_secret": "s"}
-    for section in ({"wifi": {"configured": True}}, {}):
-        pushed = {"channels": [], "mqtt": {"configured": True}, **section}
-        after = _node_after(running, pushed)
-        assert (after["wifi"], after["mqtt"], after["node_secret"]) == (wifi, mqtt, "s")
+@pytest.fixture
+def locked(tmp_path: Path) -> Iterator[Mosquitto]:
+    """A mosquitto that lets in gateway and node by their passwords only."""
+    users = tmp_path / "users"
+    users.touch()
+    for name in ("gateway", "node"):
+        words = ["mosquitto_passwd", "-b", str(users), name, f"{name}-word"]
+        subprocess.run(words, check=True, capture_output=True)
+    users.chmod(0o644)
+    lines = ["allow_anonymous false", f"password_file {users}"]
+    with Mosquitto(tmp_path / "locked", lines=lines) as running:
+        yield running
 
 
-def test_c9_calibration_survives_a_push_without_it() -> None:
-    """C9: a push that carries no calibration, or half of it, wipes nothing."""
-    running: dict[str, object] = {"calibration": {"ph": {"a": 1}, "ec": {"b": 2}}, "mqtt": {}}
-    pushed = {"channels": [], "mqtt": {"configured": True}}
-    assert _node_after(running, pushed)["calibration"] == running["calibration"]
-    half = {**pushed, "calibration": {"ph": {"a": 9}}}
-    assert _node_after(running, half)["calibration"] == {"ph": {"a": 9}, "ec": {"b": 2}}
+def test_c7_placeholders_never_overwrite_credentials(
+    tmp_path: Path, locked: Mosquitto, node: Callable[..., RealNode]
+) -> None:
+    """C7: a real node gets its login and Wi-Fi by a config, and then configs with placeholders and
+    without sections; after a power cut, with nothing in node.json that would open the broker, it is
+    back under the login of the first one."""
+    env = {"GATEWAY__MQTT__USERNAME": "gateway", "GATEWAY__MQTT__PASSWORD": "gateway-word"}
+    login = {"username": "node", "password": "node-word"}
+    board = node(locked.port, **login)
+    with GatewayProcess(tmp_path / "state", locked.port, env=env) as gateway:
+        first = board.start().boot(gateway)
+        mqtt = {"host": "127.0.0.1", "port": locked.port, **login}
+        real = {"mqtt": mqtt, "wifi": DOCUMENT["wifi"], "channels": []}
+        placeholder = {"configured": True}
+        prove(gateway, board, tmp_path, real)
+        prove(gateway, board, tmp_path, {**real, "mqtt": placeholder, "wifi": placeholder})
+        without = {"mqtt": placeholder, "channels": DOCUMENT["channels"]}
+        prove(gateway, board, tmp_path, without)
+        board.stop()
+        board.edit(mqtt={**mqtt, "username": "nobody", "password": "wrong"}, wifi=[])
+        board.start()
+        until(lambda: board.boot(gateway) != first, 60, board.log)
+        shown = reported(gateway, board)
+    assert shown["wifi"] == {"configured": True}  # and none in node.json
+    assert [channel["name"] for channel in shown["channels"]] == ["t"]
+
+
+def test_c9_calibration_survives_a_push_without_it(
+    tmp_path: Path, gateway: GatewayProcess, node: Callable[..., RealNode]
+) -> None:
+    """C9: pushes that carry no calibration, or half of it, wipe nothing on a real node, and a power cut
+    after them neither."""
+    gateway.start()
+    board = node()
+    first = board.start().boot(gateway)
+    least = {"mqtt": {"configured": True}, "channels": []}
+    prove(gateway, board, tmp_path, {**least, "calibration": {"ph": {"slope": 1}, "ec": {"k": 2}}})
+    prove(gateway, board, tmp_path, {**least, "version": 4})
+    assert reported(gateway, board)["calibration"] == {"ph": {"slope": 1}, "ec": {"k": 2}}
+    prove(gateway, board, tmp_path, {**least, "calibration": {"ph": {"slope": 9}}})
+    board.stop()
+    board.start()
+    until(lambda: board.boot(gateway) != first, 60, board.log)
+    assert reported(gateway, board)["calibration"] == {"ph": {"slope": 9}, "ec": {"k": 2}}
+
+
+def prove(
+    gateway: GatewayProcess, board: RealNode, tmp_path: Path, document: dict[str, object]
+) -> None:
+    """Push a document to a real node, and wait until it has proved it."""
+    done = gateway.command("config", "push", board.hardware_id, file(tmp_path, document), "--wait")
+    assert done.returncode == 0, done.stdout + done.stderr + board.log
+    assert "verified" in done.stdout
+
+
+def reported(gateway: GatewayProcess, board: RealNode) -> dict[str, Any]:
+    """The document that the node showed last, secrets hidden."""
+    done = gateway.command("config", "show", board.hardware_id, "--reported", "--json")
+    assert done.returncode == 0, done.stderr
+    return dict(json.loads(done.stdout)["document"])

@@ -36,14 +36,26 @@ def settled(gateway: GatewayProcess, peer: Peer, name: str) -> None:
 def test_d1_a_retained_online_does_not_make_a_node_online(
     gateway: GatewayProcess, join: Join
 ) -> None:
-    """D1: a zombie's retained ONLINE, found when the gateway subscribes, revives nobody."""
+    """D1: a zombie's retained ONLINE makes nobody online: neither found when the gateway subscribes,
+    nor queued while it was away, neither of a stranger nor of a node that has died."""
+    zombie = {"status": "ONLINE", "ts": 1710001555}
     peer = join()
-    peer.say(f"{BASE}/d1/status", {"status": "ONLINE", "ts": 1710001555}, retain=True)
+    peer.say(f"{BASE}/d1-found/status", zombie, retain=True)
     gateway.start()
-    marker = join()
-    register(gateway, marker, "marker")
-    node = gateway.node("d1")
-    assert node is None or (node["life"] not in ("online", "late") and node["last_seen_at"] is None)
+    register(gateway, peer, "d1")
+    peer.say(f"{BASE}/d1/lwt", "offline")
+    until(lambda: life(gateway, "d1") == "offline")
+    before = gateway.node("d1")
+    gateway.stop()
+    for name in ("d1", "d1-queued"):
+        peer.say(f"{BASE}/{name}/status", zombie, retain=True)
+    gateway.start()
+    # the sessions take what was queued in order, so behind the marker nothing is left
+    settled(gateway, peer, "d1-marker")
+    assert gateway.node("d1") == before
+    assert gateway.node("d1-found") is None
+    seen = gateway.node("d1-queued")
+    assert seen is None or (seen["life"], seen["last_seen_at"]) == ("seen", None)
 
 
 def test_d2_a_retained_offline_does_not_kill_a_node_that_beats(
