@@ -4,6 +4,8 @@
 
 import binascii
 import gc
+import hashlib
+import io
 import os
 import sys
 import time
@@ -23,8 +25,17 @@ _EPOCH_2000 = 946684800
 _last = _TICKS() if _TICKS else 0
 _count = 0
 _least_heap = [1 << 30]
-_JOIN_MS = 15000
-_radio = {"wlan": None, "nets": None, "turn": 0, "since": None}
+_DOG_MS = 8000  # an RP2040 counts no further than 8,388
+_radio = []
+_CAUSES = ("PWRON", "HARD", "WDT", "DEEPSLEEP", "SOFT", "BROWN_OUT")
+_FAILURES = (
+    ("STAT_WRONG_PASSWORD", "wrong password"),
+    ("STAT_NO_AP_FOUND", "not found"),
+    ("STAT_CONNECT_FAIL", "refused"),
+    ("STAT_ASSOC_FAIL", "refused"),
+    ("STAT_HANDSHAKE_TIMEOUT", "wrong password"),
+    ("STAT_BEACON_TIMEOUT", "too weak"),
+)
 
 
 def now_ms():
@@ -39,7 +50,14 @@ def now_ms():
 
 
 def random_bytes(count):
-    return os.urandom(count)
+    """From the board's own source of chance; where it has none, from what differs between boots."""
+    if hasattr(os, "urandom"):
+        return os.urandom(count)
+    known = [time.time(), now_ms(), id([])]
+    for where, name in ((machine, "unique_id"), (time, "ticks_cpu"), (time, "time_ns")):
+        if hasattr(where, name):
+            known.append(getattr(where, name)())
+    return hashlib.sha256(repr(known).encode()).digest()[:count]
 
 
 def boot_id():
@@ -72,24 +90,41 @@ def facts():
 
 
 def rssi():
-    wlan = _radio["wlan"]
-    if wlan is None:
-        return -100
     try:
-        return wlan.status("rssi")
-    except (OSError, ValueError):
+        return _radio[0].status("rssi")
+    except (IndexError, OSError, ValueError):
         return -100
 
 
 def description():
     """board, mpy and reset_cause for the hello."""
-    if not IS_MICROPYTHON:
-        return {"board": sys.platform, "mpy": "CPython %d.%d" % sys.version_info[:2]}
-    version = ".".join([str(n) for n in sys.implementation.version[:3]])
-    found = {"board": getattr(sys.implementation, "_machine", sys.platform)[:60], "mpy": version}
+    if IS_MICROPYTHON:
+        version = ".".join([str(n) for n in sys.implementation.version[:3]])
+        found = {"board": getattr(sys.implementation, "_machine", sys.platform)[:60]}
+        found["mpy"] = version
+    else:
+        found = {"board": sys.platform, "mpy": "CPython %d.%d" % sys.version_info[:2]}
     if machine is not None and hasattr(machine, "reset_cause"):
-        found["reset_cause"] = str(machine.reset_cause())
+        found["reset_cause"] = _cause(machine.reset_cause())
     return found
+
+
+def _cause(number):
+    for name in _CAUSES:
+        if getattr(machine, name + "_RESET", None) == number:
+            return name.lower()
+    return str(number)
+
+
+def unix():
+    """The board's clock as unix seconds, right or not."""
+    return int(time.time()) + (_EPOCH_2000 if time.gmtime(0)[0] == 2000 else 0)
+
+
+def not_before(unix_ts):
+    """A clock that is behind what is known to be past cannot check a certificate: set it to that."""
+    if unix() < unix_ts:
+        set_clock(unix_ts)
 
 
 def set_clock(unix_ts):
@@ -100,39 +135,30 @@ def set_clock(unix_ts):
     machine.RTC().datetime(fields[:3] + (fields[6],) + fields[3:6] + (0,))
 
 
-def wifi(wanted):
-    """True where there is a network, or no radio to wait for. Else it goes on joining, each known
-    network in turn, and says False at once: nobody waits in here."""
+def radio(country, power):
+    """The Wi-Fi manager, None where there is no radio to wait for."""
     if network is None:
-        return True
-    nets = [n for n in (wanted if isinstance(wanted, list) else [wanted]) if n and n.get("ssid")]
-    wlan = _radio["wlan"]
-    if wlan is None:
-        wlan = _radio["wlan"] = network.WLAN(network.STA_IF)
-        wlan.active(True)
-    elif nets != _radio["nets"]:
-        _leave(wlan)  # what is joined may not be wanted any more
-    if nets != _radio["nets"]:
-        _radio.update({"nets": nets, "turn": 0, "since": None})
-    if wlan.isconnected():
-        return True
-    since = _radio["since"]
-    if nets and (since is None or now_ms() - since >= _JOIN_MS):
-        net = nets[_radio["turn"] % len(nets)]
-        _radio.update({"turn": _radio["turn"] + 1, "since": now_ms()})
-        _leave(wlan)
-        try:
-            wlan.connect(net["ssid"], net.get("pass") or net.get("password") or "")
-        except (OSError, ValueError):
-            pass
-    return False
+        return None
+    from .wifi import Wifi  # a board on a wire has the memory for something else
+
+    if country:
+        network.country(country)
+    wlan = network.WLAN(network.STA_IF)
+    wlan.active(True)
+    mode = getattr(network.WLAN, "PM_" + power.upper(), None)
+    if mode is not None:
+        wlan.config(pm=mode)
+    _radio.append(wlan)
+    failures = {}
+    for name, text in _FAILURES:
+        if hasattr(network, name):
+            failures[getattr(network, name)] = text
+    return Wifi(wlan, failures)
 
 
-def _leave(wlan):
-    try:
-        wlan.disconnect()
-    except (OSError, ValueError):
-        pass
+def watchdog():
+    """Begin the board's own, None where there is none. It cannot be stopped again."""
+    return machine.WDT(timeout=_DOG_MS) if machine is not None and hasattr(machine, "WDT") else None
 
 
 def restart():
@@ -156,14 +182,16 @@ def on_end():
     signal.signal(signal.SIGTERM, end)
 
 
-def print_error(error):
-    """The traceback, wherever this interpreter keeps the function for it."""
+def traceback_of(error):
+    """The traceback as text, wherever this interpreter keeps the function for it."""
+    text = io.StringIO()
     if hasattr(sys, "print_exception"):
-        sys.print_exception(error)  # pyright: ignore[reportAttributeAccessIssue] - MicroPython's own
+        sys.print_exception(error, text)  # pyright: ignore[reportAttributeAccessIssue] - MicroPython's own
     else:
         import traceback
 
-        traceback.print_exception(error, file=sys.stdout)
+        traceback.print_exception(error, file=text)
+    return text.getvalue()
 
 
 def sleep_ms(count):

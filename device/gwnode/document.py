@@ -46,9 +46,9 @@ def _mqtt(doc):
         if mqtt.get(name) is not None and not isinstance(mqtt[name], str):
             return _missing("mqtt." + name)
     for name in TLS:
-        if mqtt.get(name):
-            # to go on in clear would be worse than to stay where we are
-            return "mqtt." + name, "This firmware speaks no TLS"
+        if mqtt.get(name, False) not in (True, False):
+            # what somebody means by "no" must not decide over a cipher
+            return _missing("mqtt." + name)
     return None
 
 
@@ -67,11 +67,20 @@ def _wifi(doc):
         return _missing("wifi")
     if wifi.get("configured") is True:
         return None
-    if not isinstance(wifi.get("ssid"), str) or not wifi["ssid"]:
-        return _missing("wifi.ssid")
+    found = network_problem(wifi)
+    return _missing("wifi." + found) if found else None
+
+
+def network_problem(net):
+    """Which part of one network's entry cannot be used, None for a good one."""
+    if not isinstance(net.get("ssid"), str) or not net["ssid"]:
+        return "ssid"
     for name in ("pass", "password"):
-        if wifi.get(name) is not None and not isinstance(wifi[name], str):
-            return _missing("wifi." + name)
+        if net.get(name) is not None and not isinstance(net[name], str):
+            return name
+    fixed = net.get("ip") or ["", "", "", ""]  # address, mask, gateway, DNS
+    if not isinstance(fixed, list) or [type(part) for part in fixed] != [str] * 4:
+        return "ip"
     return None
 
 

@@ -72,6 +72,7 @@ def receipt(node, out, now, payload):
         _somebody(node, now)
     elif seq >= node.first_hello:  # else it answers what we were before
         node.hello_at = None
+        node.heard = True
         node.unanswered = 0
         words = _word(message.get("uid")), config.revision
         out.append(("log", "receipt uid=%s revision=%d" % words))

@@ -1,20 +1,20 @@
 """What the node does next: step(event, now) -> actions. Pure: no clock, no socket, no flash, no chance."""
 # Rules of this file. `now` is a monotonic count of milliseconds that never wraps. Events and actions
 # are tuples whose first item is their name:
-#   in:  connected | failed why | lost why | message topic payload | oversized topic size |
+#   in:  network | connected | failed why | lost why | message topic payload | oversized topic size |
 #        acked mark | saved | unsaved why | trouble component text | tick
 #   out: open mqtt will_topic will | subscribe topics | publish topic payload retain mark |
-#        save slot content record | record content | flush | close | clock unix | restart why | log text
+#        save slot content record | record content | flush | close | clock unix | forget_crash |
+#        restart why | log text
 # Promises: hello on every connect, repeated until a receipt that counts; beats always; a config that
 # cannot prove itself is left again. say.py makes the messages, greeting.py minds hello, receipt and
 # clock, trial.py leads a config, commands.py answers commands. No floats in any time: a board's
 # have 32 bits and know the year to two minutes.
 
-from . import commands, greeting, say, trial
+from . import commands, greeting, say, trial, trouble
 from .protocol import TEMP_GH, TEMP_ZONE, Refused, is_temp, temp_topic
 
 _MINUTE = 60000
-_MOST_TROUBLES = 8  # texts of one boot
 _SETTLED = 10000  # a connection that lived this long was a good one
 
 
@@ -35,6 +35,9 @@ class Node:
         self.since = 0  # when this connection began
         self.wall = None  # unix milliseconds minus now, once the clock is known
         self.trusted_clock = False
+        self.heard = False  # a receipt has counted in this boot
+        self.crash = ""  # the traceback of the boot before, until it is told
+        self.why = ""  # what kept us from the broker last
         self.tries = 0  # connections in a row that did not come to anything
         self.open_at = 0
         self.hello_at = None
@@ -48,8 +51,7 @@ class Node:
         self.wanted = None  # a config that is being written
         self.told = False  # this boot has said which pair failed last
         self.seen = []  # (cmd_id, the answer that is repeated), oldest first
-        self.troubles = []  # (component, text) that the next connection tells
-        self.told_troubles = []
+        self.troubles = []  # [component, text, whether it is told]
 
     # -- names and numbers -----------------------------------------------------------------------
 
@@ -121,12 +123,17 @@ class Node:
             self.told = True
             say.final(self, out)
         say.report_all(self, out)
-        for component, text in self.troubles:
-            say.error(self, out, now, component, "trouble", text)
-        self.troubles = []
+        trouble.tell(self, out, now)
+        trouble.crash(self, out, now)
+
+    def on_network(self, out, now):
+        """There is a network again; a house that had no power does not come back as one."""
+        if not self.connected:
+            self.tries = 0
+            self.open_at = now + self.chance(1000)
 
     def on_failed(self, out, now, why):
-        self.connected = False
+        self.connected, self.why = False, why
         pause = min(1000 << min(self.tries, 6), _MINUTE)
         self.tries += 1
         self.open_at = now + self.jitter(pause)
@@ -136,7 +143,7 @@ class Node:
     def on_lost(self, out, now, why):
         if now - self.since >= _SETTLED:
             self.tries = 0
-        self.connected = False
+        self.connected, self.why = False, why
         # a broker that takes us and throws us out again is not asked more often than one that is away
         self.open_at = now + self.jitter(min(1000 << min(self.tries, 6), _MINUTE))
         self.tries += 1
@@ -148,6 +155,8 @@ class Node:
             self.trial_ends = now + self.trial_ms()
         if self.trial_ends is not None and now >= self.trial_ends and self.wanted is None:
             reason = "no receipt within %d s" % (self.trial_ms() // 1000)
+            if self.why:
+                reason += " (%s)" % self.why[:80]
             trial.roll_back(self, out, now, reason)
         elif not self.connected:
             if now >= self.open_at:
@@ -188,6 +197,8 @@ class Node:
         on_trial = self.store.trial
         if mark == "plain" and on_trial and not on_trial.revision and self.wanted is None:
             trial.confirm(self, out)
+        elif mark == "crash":
+            trouble.told(self, out)
 
     def on_saved(self, out, now):
         trial.saved(self, out, now)
@@ -196,14 +207,7 @@ class Node:
         trial.unsaved(self, out, now, why)
 
     def on_trouble(self, out, now, component, text):
-        """Something of this board does not work: told once a boot, as soon as there is somebody."""
-        if text in self.told_troubles or len(self.told_troubles) >= _MOST_TROUBLES:
-            return
-        self.told_troubles.append(text)
-        if self.connected:
-            say.error(self, out, now, component, "trouble", text)
-        else:
-            self.troubles.append((component, text))
+        trouble.note(self, out, now, component, text)
 
     def switch(self, out, now):
         """Everything may have changed: name space, broker, Wi-Fi. Begin the connection anew."""

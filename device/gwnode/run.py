@@ -6,10 +6,12 @@
 import gc
 import sys
 
-from . import VERSION, board, config, log, settings
-from .link import BusyError, Link, LinkError
+from . import VERSION, board, config, crash, log, settings
+from .link import BusyError, LinkError
 from .node import Node
 from .storage import Storage
+from .watchdog import Watchdog
+from .way import Way
 
 _FLUSH_MS = 800
 _WAIT_MS = 50
@@ -21,10 +23,11 @@ class Runner:
     """Carries the node's actions out."""
 
     def __init__(self, folder):
+        self.folder = folder
         self.settings = _settings(folder)
         self.storage = Storage(folder)
+        self.way = Way(folder, self.settings)
         self.link = None
-        self.links = {}  # the link of a broker is kept: it remembers the address and the packet ids
         self.events = []
         self.backlog = []  # (topic, payload, retain, mark)
         self.marks = {}  # packet id -> mark
@@ -33,6 +36,9 @@ class Runner:
         store = self.storage.load(config.base(known), claim_key, legacy)
         seed = int.from_bytes(board.random_bytes(3), "big")
         self.node = Node(known, store, board.boot_id(), board.facts, seed)
+        self.node.crash = crash.read(folder)
+        self.dog = Watchdog(folder, board.watchdog, known.get("sleep_s"))
+        board.not_before(self.storage.known_time())
         for text in self.storage.troubles:
             self._trouble(text)
 
@@ -55,6 +61,8 @@ class Runner:
 
     def turn(self):
         """One round: what has arrived, then what is due."""
+        self.moved = True
+        self._network()
         if self.link is None:
             board.sleep_ms(_WAIT_MS)
         else:
@@ -62,6 +70,9 @@ class Runner:
         self.events.append(("tick",))
         while self.events:
             self._step(self.events.pop(0))
+        if self.node.trusted_clock:
+            self._keep_time()
+        self.dog.turn(self.node.heard, self.moved)
 
     def _step(self, event):
         try:
@@ -70,7 +81,21 @@ class Runner:
         except MemoryError:
             # the message is given up, the node is not
             gc.collect()
+            self.moved = False
             log.error("no memory for: %s" % event[0])
+
+    def _network(self):
+        has = self.way.changed(self.node.config.get("wifi"))
+        if has:
+            self.events.append(("network",))
+        elif has is False and self.link is not None:
+            self._drop("lost" if self.node.connected else "failed", "no Wi-Fi")
+
+    def _keep_time(self):
+        try:
+            self.storage.keep_time(self.node.unix(board.now_ms()))
+        except OSError as error:
+            self._trouble("clock not written: %s" % error)
 
     def _hear(self, wait_ms):
         link = self.link
@@ -107,27 +132,12 @@ class Runner:
     # -- actions ---------------------------------------------------------------------------------
 
     def do_open(self, mqtt, will_topic, will):
-        if not board.wifi(self.node.config.get("wifi")):
-            self.events.append(("failed", "no Wi-Fi yet"))
-            return
-        host, port = mqtt.get("host", "127.0.0.1"), mqtt.get("port", 1883)
+        self.dog.feed()  # a name may have to be looked up, which nothing bounds
         try:
-            self.link = self._link(mqtt, host, port)
+            self.link = self.way.link(mqtt)
             self.link.open(will_topic, will)
-        except (LinkError, OSError) as error:
+        except (LinkError, OSError, ValueError) as error:
             self._drop("failed", error)
-
-    def _link(self, mqtt, host, port):
-        user = mqtt.get("username") or mqtt.get("user")
-        password = mqtt.get("password") or mqtt.get("pass")
-        keepalive = mqtt.get("keepalive", 60)
-        client_id = mqtt.get("client_id") or self.settings["hardware_id"]
-        key = (client_id, host, port, user, password, keepalive)
-        if key not in self.links:
-            self.links.clear()  # one at a time: its buffer is what a small heap misses most
-            gc.collect()
-            self.links[key] = Link(*key, clock=board.now_ms)
-        return self.links[key]
 
     def do_subscribe(self, topics):
         if self.link is None:
@@ -186,6 +196,9 @@ class Runner:
     def do_clock(self, unix_ts):
         board.set_clock(unix_ts)
 
+    def do_forget_crash(self):
+        crash.forget(self.folder)
+
     def do_restart(self, why):
         log.info("restart: %s" % why)
         self.do_close()
@@ -217,7 +230,8 @@ def main(folder="/"):
         log.info("next:  correct node.json; device/README.md shows one")
         sys.exit(_BAD_SETTINGS)
     except Exception as error:  # noqa: BLE001 - a board that nobody sees must start again
-        board.print_error(error)
-        log.error("restart after an error")
+        text = board.traceback_of(error)
+        crash.keep(folder.rstrip("/"), text)
+        log.error("restart after an error\n" + text)
         board.sleep_ms(1000)
         board.restart()

@@ -91,6 +91,15 @@ def error(node, out, now, component, word, text):
     say(node, out, "error", node.topic("error"), message)
 
 
+def crash(node, out, now):
+    """What ended the boot before this one; its PUBACK ends the telling."""
+    message = {"level": "ERROR", "component": "node", "error_code": "crash"}
+    message.update({"message": node.crash, "mark": "crash"})
+    if node.wall is not None:
+        message["ts"] = node.unix(now) * 1000
+    say(node, out, "error", node.topic("error"), message)
+
+
 # -- config reports (B6) ----------------------------------------------------------------------
 
 

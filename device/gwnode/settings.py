@@ -4,10 +4,12 @@
 
 import json
 
-from .document import TLS
+from .document import TLS, network_problem
 from .protocol import is_integer, is_name
 
-_TEXTS = ("node_type", "root", "claim_key", "hardware_revision")
+_TEXTS = ("node_type", "root", "claim_key", "hardware_revision", "wifi_country")
+_POWER = ("performance", "powersave", "none")
+_IP = "a list of address, mask, gateway and DNS, each a text"
 _LOGIN = ("username", "password", "user", "pass", "client_id")
 
 
@@ -52,7 +54,7 @@ def check(settings):
         if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value <= most:
             wrong.append("%s: seconds, at most %d" % (key, most))
     _check_mqtt(settings.get("mqtt"), wrong)
-    _check_wifi(settings.get("wifi"), wrong)
+    _check_wifi(settings, wrong)
     if wrong:
         raise SettingsError(wrong)
     return settings
@@ -69,13 +71,22 @@ def _check_mqtt(mqtt, wrong):
         if mqtt.get(key) is not None and not isinstance(mqtt[key], str):
             wrong.append("mqtt.%s: a text" % key)
     for key in TLS:
-        if mqtt.get(key):
-            wrong.append("mqtt.%s: this firmware speaks no TLS" % key)
+        if mqtt.get(key, False) not in (True, False):
+            wrong.append("mqtt.%s: true or false" % key)
 
 
-def _check_wifi(wifi, wrong):
+def _check_wifi(settings, wrong):
+    if len(str(settings.get("wifi_country") or "DE")) != 2:
+        wrong.append("wifi_country: two letters, such as DE")
+    if settings.get("wifi_power", _POWER[0]) not in _POWER:
+        wrong.append("wifi_power: one of %s" % ", ".join(_POWER))
+    wifi = settings.get("wifi")
     nets = wifi if isinstance(wifi, list) else [wifi] if wifi else []
     for net in nets:
-        if not isinstance(net, dict) or not isinstance(net.get("ssid"), str):
+        if not isinstance(net, dict):
             wrong.append('wifi: a list such as [{"ssid": "name", "pass": "word"}]')
             return
+        # the example that people copy has an empty name, for boards on a wire
+        found = network_problem(net) if net.get("ssid") != "" else None
+        if found:
+            wrong.append("wifi.%s: %s" % (found, _IP if found == "ip" else "a text"))

@@ -7,6 +7,8 @@ import json
 
 from . import config, flash
 
+_A_DAY = 86400
+
 
 class Storage:
     """The files of one folder."""
@@ -15,6 +17,10 @@ class Storage:
         self._slots = flash.Pair(folder, "slot")
         self._records = flash.Pair(folder, "boot")
         self.troubles = self._slots.wrong() + self._records.wrong()
+
+        self._times = flash.Pair(folder, "clock")
+        self._floor = folder + "/clock"  # written by whoever flashed the board
+        self._kept = None
 
     def load(self, base, claim_key="", legacy=False):
         """The store as a boot finds it; a boot within a trial is counted before it runs."""
@@ -42,3 +48,22 @@ class Storage:
     def put_record(self, record):
         """The boot record; raises OSError."""
         self._records.put(record)
+
+    def known_time(self):
+        """Unix seconds that are past for sure, 0 where nobody has told any."""
+        times = [0]
+        newest = self._times.newest()
+        try:
+            times.append(int(newest[1]) if newest else 0)
+            with open(self._floor) as file:
+                times.append(int(file.read(16)))
+        except (OSError, ValueError):
+            pass
+        self._kept = max(times)
+        return self._kept
+
+    def keep_time(self, unix_ts):
+        """Once a day at most; raises OSError."""
+        if self._kept is None or unix_ts - self._kept >= _A_DAY:
+            self._kept = unix_ts
+            self._times.put(b"%d" % unix_ts)

@@ -67,6 +67,7 @@ def saved(node, out, now):
     """The new document is safe on flash: run it, and prove it."""
     config, node.wanted = node.wanted, None
     node.first_hello = 1 << 30
+    node.why = ""
     node.trial_ends = now + node.trial_ms()
     out.append(("log", "config v%d on trial" % config.revision))
     node.switch(out, now)

@@ -39,7 +39,7 @@ class Wire:
         self._out = []  # what the socket has not taken yet
         self.why = "not open"
         self.missing = None  # what has to come before anything can be written
-        self.heard = self.sent = 0
+        self.heard = self.sent = self._began = 0
 
     @property
     def is_open(self):
@@ -54,7 +54,7 @@ class Wire:
         address = self._resolve()
         self._reached = False
         self._out = []
-        self.heard = self.sent = self._clock()
+        self.heard = self.sent = self._began = self._clock()
         self.missing = "TCP connection"
         sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
         self._use(sock)
@@ -157,9 +157,12 @@ class Wire:
     def _try(self, what, call, argument):
         try:
             return call(argument)
-        except OSError as error:
-            if error.errno not in _AGAIN:
-                self.drop("cannot %s: %s" % (what, error))
+        except (OSError, ValueError) as error:  # ValueError: MicroPython's word on a certificate
+            code = error.errno if isinstance(error, OSError) else 0
+            if code not in _AGAIN:
+                silent = self._ssl and self.heard == self._began and what != "connect"
+                what = "no TLS" if silent else "cannot " + what
+                self.drop("%s: %s" % (what, str(error).strip()))
         return None
 
     def check(self):

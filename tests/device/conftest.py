@@ -28,6 +28,7 @@ PUBLISH = 0x30
 DRIVER = r"""
 import sys, time
 from gwnode.link import BusyError, Link, LinkError
+from gwnode import tls
 
 ahead = longest = 0
 def clock():
@@ -36,9 +37,9 @@ def clock():
 def skip(ms):
     global ahead
     ahead += ms
-def connect(port, keepalive=60, timeout_ms=5000, **more):
+def connect(port, keepalive=60, timeout_ms=5000, host="127.0.0.1", **more):
     global link
-    link = Link("player", "127.0.0.1", port, keepalive=keepalive, clock=clock, **more)
+    link = Link("player", host, port, keepalive=keepalive, clock=clock, **more)
     reopen(timeout_ms)
 def reopen(timeout_ms=5000):
     link.open("will/player", "gone", timeout_ms)

@@ -57,6 +57,7 @@ class Rig:
         self.log = []
         self.clocks = []
         self.restarts = []
+        self.crash = ""  # what the boot before left
         self.secrets = ["word", SECRET]  # these must never be on the wire
         self.boot()
 
@@ -81,6 +82,7 @@ class Rig:
         self.counts = {}
         self.linked = False
         self.node = Node(self.settings, self.store, self.boot_id, dict, self.seed)
+        self.node.crash = self.crash
         self.do(("tick",))
 
     def wait(self, seconds):
@@ -149,6 +151,9 @@ class Rig:
 
     def _clock(self, unix_ts):
         self.clocks.append(unix_ts)
+
+    def _forget_crash(self):
+        self.crash = ""
 
     def _restart(self, why):
         self.restarts.append(why)

@@ -13,7 +13,7 @@ SCRIPT = """
 import gc, sys
 from gwnode import run
 runner = run.Runner(sys.argv[1])
-runner.link = runner._link({}, "127.0.0.1", 1883)
+runner.link = runner.way.link({})
 gc.collect()
 size, low, high = 1 << 20, 0, 1 << 20
 while high - low > 256:

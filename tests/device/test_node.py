@@ -181,3 +181,42 @@ def test_what_is_wrong_with_the_board_is_told_once():
     for number in range(20):
         rig.do(("trouble", "flash", "boot record not written: %d" % number))
     assert len(rig.heard("error")) == 8
+
+
+def test_a_crash_is_told_until_it_is_acknowledged_and_then_forgotten():
+    """The traceback outlives connections and boots, and is told no more once the broker has it."""
+    rig = Rig()
+    rig.crash = "Traceback: ZeroDivisionError"
+    rig.pubacks = False
+    rig.boot()
+    rig.do(("lost", "reset"))
+    rig.wait(5)
+    told = rig.heard("error", error_code="crash")
+    assert [m["message"] for m in told] == ["Traceback: ZeroDivisionError"] * 2
+    rig.pubacks = True
+    rig.boot()
+    assert rig.crash == ""
+    rig.do(("lost", "reset"))
+    rig.wait(5)
+    rig.boot()
+    assert len(rig.heard("error", error_code="crash")) == 3
+
+
+def test_a_network_that_is_back_is_used_at_once():
+    """The patience that a broker is owed is not owed to an access point that was switched off."""
+    rig = Rig(mqtt={"host": "two", "port": 1})
+    rig.wait(300)
+    rig.brokers = ["two"]
+    rig.do(("network",))
+    rig.wait(1.1)
+    assert rig.node.connected
+
+
+def test_a_roll_back_says_what_kept_the_node_away():
+    """The reason has the last failure on the way to the broker, so that a typo is seen for what it is."""
+    rig = Rig(trial_s=5)
+    rig.adopt()
+    rig.push(2, document(mqtt={"host": "typo", "port": 1883}), "secret")
+    rig.wait(15)
+    (told,) = rig.heard("config_report", state="rolled_back")
+    assert (told["revision"], told["reason"]) == (2, "no receipt within 5 s (away)")

