@@ -150,7 +150,7 @@ class Proxy:
             abort(writer)
             return
         except asyncio.CancelledError:
-            writer.transport.abort()
+            abort(writer)
             return
         one = self._open[number] = Connection(
             number, self.seed, self._weather, lambda: self.silent, self._note
