@@ -15,6 +15,8 @@ from gateway.store.sqlite import Connection
 
 WAITING, DONE, GATHERED = 0, 1, 2
 BACKLOG, RETAINED, REPLAYED = 1, 2, 4
+LEAST = 1000
+"""Rows that pruning leaves: as many as a broker keeps for us, by its own settings."""
 
 COLUMNS = "id, at, observed, session, class, kind, lane, topic, payload, crc, flags, copies, first_seq, dedupe"
 _INSERT = f"INSERT OR IGNORE INTO journal ({COLUMNS}) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?)"
@@ -179,22 +181,26 @@ def head_delivery(connection: Connection, lane: str, plugin: str) -> Delivery | 
     return None if row is None else Delivery(*row)
 
 
-def prune(connection: Connection, before: float, keep_rows: int, step: int = 2000) -> int:
+def prune(
+    connection: Connection, before: float, keep_rows: int, step: int = 2000, least: int = LEAST
+) -> int:
     """Remove rows that are done, by age and by number, at most `step` of them; returns how many.
 
-    Commands stay for a day whatever the number, because their key is what makes a command that is
-    read twice one command. Rows with dead letters stay until those are dropped or replayed.
+    The newest `least` stay whatever the wall clock says, which may have jumped: a broker may send them
+    again, and an id that was given out once is never given out again. Commands stay for a day whatever
+    the number, because their key is what makes a command that is read twice one command. Rows with
+    dead letters stay until those are dropped or replayed.
     """
     newest = connection.execute("SELECT max(id) FROM journal").fetchone()[0] or 0
     oldest = connection.execute("SELECT id, at FROM journal ORDER BY id LIMIT 1").fetchone()
     if oldest is None or (oldest[0] > newest - keep_rows and oldest[1] >= before):
         return 0  # the usual case, without a walk over the table
     cursor = connection.execute(
-        "DELETE FROM journal WHERE id IN (SELECT id FROM journal WHERE state = 1 "
+        "DELETE FROM journal WHERE id IN (SELECT id FROM journal WHERE state = 1 AND id <= ? "
         "AND (at < ? OR (id <= ? AND class <> 'command')) "
         "AND NOT EXISTS (SELECT 1 FROM delivery WHERE journal_id = journal.id) "
         "ORDER BY id LIMIT ?)",
-        (before, newest - keep_rows, step),
+        (newest - least, before, newest - keep_rows, step),
     )
     failpoint("journal.pruned")
     return cursor.rowcount

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from gateway.flow.work import Ids
 from gateway.store import journal, migrations
 from gateway.store.sqlite import open_writer
 
@@ -78,7 +79,7 @@ def test_pruning_keeps_what_is_not_done(db: sqlite3.Connection) -> None:
     journal.add(db, [row(n, at=10.0) for n in range(1, 101)])
     journal.done(db, range(1, 91))
     journal.put_delivery(db, journal.Delivery(5, "p", "a", "dead", 5, 0.0, "why"))
-    removed = journal.prune(db, before=20.0, keep_rows=1_000_000)
+    removed = journal.prune(db, before=20.0, keep_rows=1_000_000, least=0)
     assert removed == 89
     left = {r[0] for r in db.execute("SELECT id FROM journal")}
     assert left == {5, *range(91, 101)}
@@ -89,8 +90,18 @@ def test_pruning_by_number_keeps_the_newest(db: sqlite3.Connection) -> None:
     journal.add(db, [row(n, at=1e9) for n in range(1, 51)])
     db.execute("UPDATE journal SET class = 'command' WHERE id = 2")
     journal.done(db, range(1, 51))
-    journal.prune(db, before=0.0, keep_rows=10)
+    journal.prune(db, before=0.0, keep_rows=10, least=0)
     assert [r[0] for r in db.execute("SELECT id FROM journal ORDER BY id")] == [2, *range(41, 51)]
+
+
+def test_pruning_never_makes_a_number_free_again(db: sqlite3.Connection) -> None:
+    """However far the wall clock jumps, the newest rows stay: plugins keep the numbers of messages, and
+    a message that the broker sends again is still known."""
+    journal.add(db, [row(n, key=b"%d" % n, at=10.0) for n in range(1, 1501)])
+    journal.done(db, range(1, 1501))
+    assert journal.prune(db, before=1e12, keep_rows=0) == 1500 - journal.LEAST
+    assert Ids.load(db).journal() == 1501
+    assert journal.add(db, [row(1501, key=b"1500")]) == {1501}
 
 
 def test_the_newest_refused_are_kept(db: sqlite3.Connection) -> None:

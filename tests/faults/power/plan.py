@@ -57,7 +57,7 @@ class Plan:
         if self._open and dice < 0.65:
             return self._retry()
         if dice < 0.7:
-            return lambda c: journal.prune(c, before=0.0, keep_rows=_KEPT, step=20)
+            return lambda c: journal.prune(c, before=0.0, keep_rows=_KEPT, step=20, least=0)
         return self._take()
 
     def _take(self) -> Operation:
