@@ -64,7 +64,7 @@ bench: $(VENV)/.test-ready ## Measure; prints the tables that docs/figures.md ke
 
 soak: soak-power soak-flash soak-crash ## Faults at length: hours, not minutes
 
-soak-power: $(VENV)/.test-ready ## A million power cuts and ten thousand flipped bits
+soak-power: $(VENV)/.test-ready ## A million power cuts, an error from every call, ext4 crashes, flipped bits
 	@$(BIN)/python -m tests.faults.power.soak $(ARGS)
 
 soak-crash: $(VENV)/.test-ready ## A kill at every labelled step, and hundreds of pairs of them

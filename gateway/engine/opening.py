@@ -14,7 +14,7 @@ from gateway.settings.model import Settings
 from gateway.store import journal, migrations, outbox
 from gateway.store.nodes import Roster
 from gateway.store.reader import Reader
-from gateway.store.sqlite import Connection, open_writer
+from gateway.store.sqlite import Connection, explained, open_writer
 from gateway.store.writer import Writer
 
 DATABASE = "gateway.db"
@@ -29,24 +29,28 @@ class Opened:
         _refuse_urls(settings)
         self._path = folder / DATABASE
         self._level = settings.store.synchronous
-        self._connection = keeper.open(self._connect)
-        self.registry = Registry.load(settings)
-        keeper.before_migrations(self._connection, self.registry.ready())
-        migrations.migrate_core(self._connection)
-        for plugin in self.registry.ready():
-            self._migrate(plugin)
-        keeper.after_migrations(self._connection)
-        failpoint("start.migrated")
+        with explained(self._path):
+            self._connection = keeper.open(self._connect)
+            self.registry = Registry.load(settings)
+            keeper.before_migrations(self._connection, self.registry.ready())
+            migrations.migrate_core(self._connection)
+            for plugin in self.registry.ready():
+                self._migrate(plugin)
+            keeper.after_migrations(self._connection)
+            failpoint("start.migrated")
+            self._load(self._connection)
+        self.reader = Reader(self._path)
+
+    def _load(self, connection: Connection) -> None:
         self.roster = Roster()
-        self.roster.load(self._connection)
-        self.ids = Ids.load(self._connection)
-        self.waiting = journal.waiting_lanes(self._connection)
-        self.deliveries = journal.open_deliveries(self._connection)
-        self.parcels = outbox.waiting(self._connection)
-        self.filters: list[tuple[str, str]] = self._connection.execute(
+        self.roster.load(connection)
+        self.ids = Ids.load(connection)
+        self.waiting = journal.waiting_lanes(connection)
+        self.deliveries = journal.open_deliveries(connection)
+        self.parcels = outbox.waiting(connection)
+        self.filters: list[tuple[str, str]] = connection.execute(
             "SELECT session, filter FROM subscriptions"
         ).fetchall()
-        self.reader = Reader(self._path)
 
     def begin(self, on_trouble: OnTrouble) -> None:
         """From here on the writer's thread owns the connection."""

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from gateway.errors import PluginError, StoreError
 from gateway.failpoint import failpoint
-from gateway.store.sqlite import Connection, Error
+from gateway.store.sqlite import Connection, Error, is_trouble
 
 CORE = Path(__file__).parent / "sql"
 _CREATES = re.compile(
@@ -105,6 +105,8 @@ def migrate_plugin(connection: Connection, plugin: str, folder: Path) -> int:
         try:
             _apply(connection, text, mark)
         except Error as error:
+            if is_trouble(error):
+                raise  # the disk's fault: no reason to switch the plugin off
             raise PluginError(
                 plugin, f"{file.name} cannot be applied", why=str(error), hint="mend the SQL"
             ) from error

@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -136,6 +136,17 @@ def _expect(connection: Connection, pragma: str, wanted: object) -> None:
     got = connection.execute(pragma).fetchone()
     if got is None or got[0] != wanted:
         raise sqlite3.OperationalError(f"{pragma} answered {got}, not {wanted}")
+
+
+@contextlib.contextmanager
+def explained(path: Path) -> Iterator[None]:
+    """What the disk says while a database is made ready is a StoreError, for a person to read."""
+    try:
+        yield
+    except (sqlite3.Error, OSError) as error:
+        if isinstance(error, sqlite3.Error) and not is_trouble(error):
+            raise
+        raise _explain(path, error) from error
 
 
 def _explain(path: Path, error: Exception) -> StoreError:

@@ -172,6 +172,15 @@ def test_a_state_folder_that_cannot_be() -> None:
     assert "--state-dir" in done.stderr
 
 
+@pytest.mark.parametrize("label", ["store.made", "migrate.before", "migrate.statement"])
+def test_a_disk_that_fails_at_the_start(tmp_path: Path, label: str) -> None:
+    """An error of the disk while tables are made is three lines and exit 74, and no bug of ours."""
+    done = run(str(tmp_path / "state"), HELLOGATE_FAILPOINT=f"{label}=eio")
+    assert done.returncode == 74, done.stderr
+    assert said(done) == ["error", "why", "next"]
+    assert "Input/output error" in done.stderr
+
+
 def test_a_broker_that_refuses_the_password(tmp_path: Path) -> None:
     """Three lines that name the setting, exit 77, and the password is not in them."""
     lines = ["allow_anonymous false", f"password_file {tmp_path}/pw"]

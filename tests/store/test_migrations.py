@@ -139,3 +139,16 @@ def test_what_is_due_is_known_before(
     assert migrations.plugin_due(db, "door", tmp_path) == 2
     monkeypatch.setattr(migrations, "CORE", tmp_path)
     assert migrations.core_due(db) == 2
+
+
+def test_a_disk_that_fails_is_not_the_plugins_fault(tmp_path: Path) -> None:
+    """A database that cannot be written while a plugin's tables are made is the disk's trouble: the
+    plugin is not switched off for it."""
+    migrations.migrate_core(connection := open_writer(tmp_path / "gateway.db"))
+    folder = tmp_path / "door_migrations"
+    folder.mkdir()
+    (folder / "0001_a.sql").write_text("CREATE TABLE door_a (n)")
+    connection.execute("PRAGMA query_only = ON")
+    with pytest.raises(sqlite3.OperationalError, match="readonly"):
+        migrations.migrate_plugin(connection, "door", folder)
+    connection.close()

@@ -124,6 +124,8 @@ class Replay:
 
     def _perhaps_keep(self, image: Image, found: list[int] | str) -> None:
         self._seen += 1
+        if not self.acknowledged:
+            return  # its tables may not be there yet, which the next life would be blamed for
         if found and not isinstance(found, str) and self._dice.random() < 1 / self._seen:
             self.left = image, max(found)
 

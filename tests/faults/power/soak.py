@@ -1,6 +1,10 @@
-"""`make soak-power`: the power cuts of the tests, for as long as you like.
+"""`make soak-power`: what the tests try of a failing disk, at length.
 
-python -m tests.faults.power.soak [--states 1000000] [--seed N] [--jobs N]
+python -m tests.faults.power.soak [PART ...] [--states 1000000] [--flips 10000] [--crashes 1000]
+                                  [--seed N] [--jobs N]
+
+The parts are `replay`, `sweep`, `ext4` and `flips`; all of them where none is named. Each says its
+seed, so that it can be had again.
 """
 
 from __future__ import annotations
@@ -8,13 +12,19 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+import tempfile
 import time
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from itertools import count, islice
+from pathlib import Path
 
+from tests.faults.power import ext4
+from tests.faults.power.flips import WRONG, Rotting
 from tests.faults.power.replay import Tally
-from tests.faults.power.rounds import play_round
+from tests.faults.power.rounds import fast_folder, play_round
+from tests.faults.power.sweep import every_shot
 
 
 def in_turn(jobs: int, seeds: Iterator[int]) -> Iterator[tuple[int, Tally]]:
@@ -53,16 +63,86 @@ def replay(states: int, first: int, jobs: int) -> bool:
     return not tally.wrong
 
 
+def sweep(seed: int) -> bool:
+    """Every shot at every call."""
+    met, acknowledged, wrong, told = 0, 0, 0, time.monotonic()
+    ends: Counter[str] = Counter()
+    for found in every_shot(seed):
+        met += 1
+        acknowledged += found.acknowledged
+        ends[found.ended] += 1
+        wrong += bool(found.tally.wrong)
+        for words in found.tally.words:
+            print(f"  {found.shot}: {words}")
+        if time.monotonic() - told > 10:
+            told = time.monotonic()
+            print(
+                f"I/O errors   {met:>10,} calls failed, at {found.shot}, {wrong} wrong", flush=True
+            )
+    shown = ", ".join(f"{count} {end}" for end, count in sorted(ends.items()))
+    print(
+        f"I/O errors   {met:>10,} calls failed ({shown}), {acknowledged:,} acknowledged, {wrong} wrong"
+    )
+    return not wrong
+
+
+def crashes(count: int, seed: int) -> bool:
+    """A real ext4 that is shut down, again and again."""
+    if why := ext4.why_not():
+        print(f"ext4         not here: {why}")
+        return True
+    wrong = acknowledged = 0
+    with tempfile.TemporaryDirectory() as folder:
+        image = ext4.new_image(Path(folder))
+        for number in range(1, count + 1):
+            found = ext4.crash(image, seed + number)
+            acknowledged += found.acknowledged
+            wrong += found.wrong
+            if found.wrong:
+                print(f"  {found}")
+            if number % 50 == 0 or number == count:
+                print(
+                    f"ext4         {number:>10,} crashes of {count:,}, {acknowledged:,} "
+                    f"acknowledged, {wrong} lost something",
+                    flush=True,
+                )
+    return not wrong
+
+
+def flips(count: int, seed: int) -> bool:
+    """Single bits that rot, in the database and in its log."""
+    good = True
+    for wal in (False, True):
+        with fast_folder() as folder:
+            found = Rotting(folder, seed, wal=wal).flips(count)
+        good = good and not found[WRONG]
+        print(
+            f"flipped bits {count:>10,} in the {'log' if wal else 'database'}; {found[WRONG]} wrong messages"
+        )
+        for outcome, number in found.most_common():
+            print(f"  {number:>10,} {outcome}", flush=True)
+    return good
+
+
 def main() -> int:
-    """Everything in turn; exit code 1 where anything was wrong."""
+    """The parts in turn; exit code 1 where anything was wrong."""
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("parts", nargs="*", default=["flips", "sweep", "ext4", "replay"])
     parser.add_argument("--states", type=int, default=1_000_000)
+    parser.add_argument("--flips", type=int, default=10_000)
+    parser.add_argument("--crashes", type=int, default=1_000)
     parser.add_argument("--seed", type=int, default=int(time.time()) % 1_000_000 * 1_000)
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
     options = parser.parse_args()
     print(f"seed         {options.seed}")
-    good = replay(options.states, options.seed, options.jobs)
-    return 0 if good else 1
+    parts: dict[str, Callable[[], bool]] = {
+        "flips": lambda: flips(options.flips, options.seed),
+        "sweep": lambda: sweep(options.seed),
+        "ext4": lambda: crashes(options.crashes, options.seed),
+        "replay": lambda: replay(options.states, options.seed, options.jobs),
+    }
+    good = [parts[name]() for name in options.parts]
+    return 0 if all(good) else 1
 
 
 if __name__ == "__main__":
