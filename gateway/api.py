@@ -138,6 +138,9 @@ class Tx(Protocol):
         Raises DataError with the path of the value that JSON cannot carry.
         """
 
+    def clear_retained(self, topic: str) -> None:
+        """Queue an empty retained message: the broker forgets what it keeps on this topic."""
+
     def answer(self, result: Mapping[str, Any], *, ok: bool = True) -> None:
         """The result of a `Command`, for the person who waits for it."""
 

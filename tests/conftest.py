@@ -1,16 +1,18 @@
-"""A gateway in this process on a real mosquitto, for the fallback path and for hostile plugins."""
+"""What several rooms share: a real mosquitto, gateways in this process, real nodes."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import pytest
 
 from gateway import Gateway, load_settings
+from gateway.cli.fleet import Broker, Fleet
 from gateway.testing.broker import Mosquitto
-from gateway.testing.process import Peer
+from gateway.testing.process import GatewayProcess, Peer, until
 
 Make = Callable[..., Gateway]
 
@@ -50,3 +52,50 @@ def peer(broker: Mosquitto) -> Iterator[Peer]:
     connected = Peer(broker.port)
     yield connected
     connected.close()
+
+
+class RealNode:
+    """The firmware in a process of its own, on MicroPython where there is one, with its own flash."""
+
+    def __init__(self, folder: Path, broker: Broker) -> None:
+        self._fleet = Fleet(folder, 1, broker)
+        (self.hardware_id,) = self._fleet.hardware_ids
+        self.folder = folder / self.hardware_id
+
+    def edit(self, **settings: Any) -> None:
+        """Somebody changes node.json on the stopped board."""
+        path = self.folder / "node.json"
+        path.write_text(json.dumps({**json.loads(path.read_text()), **settings}))
+
+    def start(self) -> Self:
+        """Power on."""
+        self._fleet.start()
+        return self
+
+    def stop(self) -> None:
+        """Power off."""
+        self._fleet.stop()
+
+    @property
+    def log(self) -> str:
+        """What it printed."""
+        return (self.folder / "node.log").read_text(errors="replace")
+
+    def boot(self, gateway: GatewayProcess) -> Any:
+        """The boot in which the gateway knows it, once it has said hello."""
+        return until(lambda: (n := gateway.node(self.hardware_id)) and n["boot_id"], 60, self.log)
+
+
+@pytest.fixture
+def node(tmp_path: Path, broker: Mosquitto) -> Iterator[Callable[..., RealNode]]:
+    """Make real nodes; they are switched off at the end."""
+    made: list[RealNode] = []
+
+    def build(port: int = 0, **login: str) -> RealNode:
+        place = Broker("127.0.0.1", port or broker.port, **login)
+        made.append(RealNode(tmp_path / f"nodes-{len(made)}", place))
+        return made[-1]
+
+    yield build
+    for one in made:
+        one.stop()

@@ -82,6 +82,13 @@ class Gathered:
             (topic, encode(payload), {**options, "_expires": expires, "_replace": replace})
         )
 
+    def clear_retained(self, topic: str) -> None:
+        """Gather an empty retained message."""
+        self._open()
+        check_topic(topic)
+        options = {"qos": 1, "retain": True, "_expires": None, "_replace": None}
+        self.publishes.append((topic, b"", options))
+
     def answer(self, result: Mapping[str, Any], *, ok: bool = True) -> None:
         """Gather the answer to a command."""
         self._open()

@@ -202,6 +202,15 @@ class Topics:
         """Take apart a topic below this root; see the function `parse`."""
         return parse(topic, self.root)
 
+    def place_in(self, topic: str) -> str:
+        """`greenhouse/zone/node` of a topic with five levels, as received; "" for any other."""
+        try:
+            found = self.parse(topic)
+        except Refusal:
+            return ""
+        whole = found.spelled and not found.channel
+        return f"{found.gh}/{found.zone}/{found.spelled}" if whole else ""
+
     def filters(self, kind: str, per_channel: bool = False) -> list[str]:
         """Say what to subscribe to for this kind; no two filters overlap."""
         if kind == "time_request":

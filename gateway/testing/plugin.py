@@ -38,7 +38,7 @@ NOW = 1_780_000_000.0
 
 
 class Sent(NamedTuple):
-    """A message that the plugin queued."""
+    """A message that the plugin queued; {} for one that clears what is retained."""
 
     topic: str
     payload: dict[str, Any]
@@ -203,7 +203,9 @@ class PluginBench:
         if unit.node is not before:
             self.roster.put(unit.node)
         self.writes = len(tx.writes) + bool(tx.node_changes)
-        self.sent += [Sent(t, json.loads(body), options) for t, body, options in tx.publishes]
+        self.sent += [
+            Sent(t, json.loads(body or b"{}"), options) for t, body, options in tx.publishes
+        ]
         self.answer = tx.result
         return unit.node
 

@@ -86,6 +86,7 @@ class Bench:
         self.ids = Ids.load(self.db)
         self.now = NOW
         self.sent: list[Sent] = []
+        self.cleared: list[str] = []
         self.changes: list[dict[str, Any]] = []
         self.settings = Settings()
         self.host = House(self)
@@ -119,7 +120,10 @@ class Bench:
         assert unit.failed == []
         self.node = unit.node
         self.changes.append(tx.node_changes)
-        self.sent += [Sent(topic, json.loads(body), more) for topic, body, more in tx.publishes]
+        self.cleared += [topic for topic, body, _ in tx.publishes if not body]
+        self.sent += [
+            Sent(topic, json.loads(body), more) for topic, body, more in tx.publishes if body
+        ]
         return tx.result
 
     def ask(self, command: Event) -> dict[str, Any]:
@@ -156,7 +160,9 @@ class Bench:
         name = name or (HW if gh == "gh-temp" else UID)
         body = json.dumps(payload).encode()
         event = msgspec.json.decode(body, type=ConfigReported)
-        more = {"gh": gh, "zone": zone, "name": name, "payload": body, "retained": retained}
+        topic = f"hydro/{gh}/{zone}/{name}/config_report"
+        more = {"gh": gh, "zone": zone, "name": name.lower(), "payload": body, "retained": retained}
+        more["topic"] = topic
         self.deliver(gateway_config.config_reported, event, **more)
 
     def changed(self, field: str, before: str | None, after: str) -> None:

@@ -138,15 +138,28 @@ def test_a_clone_neither_lives_nor_kills_for_the_node(bench: PluginBench) -> Non
     """B9: what a board with the same name and no secret says leaves the node's pulse as it was."""
     bench.registered("nd-1", secret="s" * 64, protocol=1, boot_id="0000000a")
     beats(bench, boot_id="0000000a", seq=1)
-    before = bench.read("SELECT * FROM heartbeat_nodes")
+    columns = "life, boot_id, boots, seq, proof_observed, wait, beats, missed"
+    before = bench.read(f"SELECT {columns} FROM heartbeat_nodes")
     bench.now += 10
     bench.play("node_hello", signed_hello("0000000c", "another"), "hydro/node_hello")
     bench.play("config_reported", ConfigReported(boot_id="0000000c", seq=1), TOPIC)
     beats(bench, boot_id="0000000c", seq=1)
     bench.play("node_message", LastWill(boot_id="0000000c"), TOPIC)
-    assert bench.read("SELECT * FROM heartbeat_nodes") == before
+    assert bench.read(f"SELECT {columns} FROM heartbeat_nodes") == before
     beats(bench, boot_id="0000000a", seq=2)
     assert bench.read("SELECT boot_id, beats, missed FROM heartbeat_nodes") == [("0000000a", 2, 0)]
+
+
+def test_a_double_does_not_keep_a_dead_board_alive(bench: PluginBench) -> None:
+    """However it beats, the board that died goes offline: only then may its place be taken."""
+    bench.registered("nd-1", secret="s" * 64, protocol=1, boot_id="0000000a")
+    beats(bench, boot_id="0000000a", seq=1, interval_s=15)
+    bench.play("node_hello", signed_hello("0000000c", "another"), "hydro/node_hello")
+    for seq in range(1, 10):
+        bench.now += 10
+        beats(bench, boot_id="0000000c", seq=seq, interval_s=15)
+        sweep(bench)
+    assert bench.node("hw").life == "offline"
 
 
 def test_a_signed_hello_brings_the_next_boot(bench: PluginBench) -> None:

@@ -1,19 +1,17 @@
-"""What the field tests share: real brokers with the field's settings, a gateway to start, real nodes."""
+"""What the field tests share: real brokers with the field's settings, a gateway to start."""
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 import pytest
 
-from gateway.cli.fleet import Broker, Fleet
 from gateway.testing.broker import Mosquitto, free_port
-from gateway.testing.process import GatewayProcess, Peer, until
+from gateway.testing.process import GatewayProcess, Peer
 
 Start = Callable[..., GatewayProcess]
 Join = Callable[..., Peer]
@@ -106,50 +104,3 @@ def site(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Site]:
 def meet(site: Site) -> Iterator[Join]:
     """Connect peers to the site's broker."""
     yield from _peers(lambda: site.port)
-
-
-class RealNode:
-    """The firmware in a process of its own, on MicroPython where there is one, with its own flash."""
-
-    def __init__(self, folder: Path, broker: Broker) -> None:
-        self._fleet = Fleet(folder, 1, broker)
-        (self.hardware_id,) = self._fleet.hardware_ids
-        self.folder = folder / self.hardware_id
-
-    def edit(self, **settings: Any) -> None:
-        """Somebody changes node.json on the stopped board."""
-        path = self.folder / "node.json"
-        path.write_text(json.dumps({**json.loads(path.read_text()), **settings}))
-
-    def start(self) -> Self:
-        """Power on."""
-        self._fleet.start()
-        return self
-
-    def stop(self) -> None:
-        """Power off."""
-        self._fleet.stop()
-
-    @property
-    def log(self) -> str:
-        """What it printed."""
-        return (self.folder / "node.log").read_text(errors="replace")
-
-    def boot(self, gateway: GatewayProcess) -> Any:
-        """The boot in which the gateway knows it, once it has said hello."""
-        return until(lambda: (n := gateway.node(self.hardware_id)) and n["boot_id"], 60, self.log)
-
-
-@pytest.fixture
-def node(tmp_path: Path, broker: Mosquitto) -> Iterator[Callable[..., RealNode]]:
-    """Make real nodes; they are switched off at the end."""
-    made: list[RealNode] = []
-
-    def build(port: int = 0, **login: str) -> RealNode:
-        place = Broker("127.0.0.1", port or broker.port, **login)
-        made.append(RealNode(tmp_path / f"nodes-{len(made)}", place))
-        return made[-1]
-
-    yield build
-    for one in made:
-        one.stop()

@@ -124,3 +124,11 @@ def test_cache_is_bounded() -> None:
     size = topics.parse.cache_info().maxsize
     assert size is not None
     assert size <= 10_000
+
+
+def test_the_place_in_a_topic_is_as_received() -> None:
+    """Greenhouse, zone and node in the spelling received, for topics about a node; "" for others."""
+    topics = Topics("hydro")
+    assert topics.place_in("hydro/GH-1/zn-1/ND-1/config_report") == "GH-1/zn-1/ND-1"
+    for other in ("hydro/node_hello", "hydro/gh/zn/nd/ph/telemetry", "elsewhere", "$change/x"):
+        assert topics.place_in(other) == ""

@@ -20,6 +20,7 @@ from gateway import (
     Host,
     NodeChange,
     NodeHello,
+    Topics,
     Turn,
     is_temp,
     may_become,
@@ -69,6 +70,7 @@ def report(event: ConfigReported, case: Case) -> None:
         return
     name = event.source.name
     if event.revision is None and event.state is None and case.foreign:
+        _arrive(event, case)
         _plain(event, case, name)
         return
     said = Said(
@@ -86,6 +88,7 @@ def report(event: ConfigReported, case: Case) -> None:
         rows.save_refusal(case.tx, case.node, name, "signature", case.at)
         return
     _keep_proof(case, key)
+    _arrive(event, case)
     if not case.foreign:
         case.change(protocol=max(case.node.protocol, 1))  # a header is our firmware's
     said = replace(said, proved=bool(key) and key == secret_in(case.kept.text))
@@ -208,6 +211,19 @@ def _settle_secret(case: Case, said: Said, key: str) -> None:
         case.change(trial_secret=None)
 
 
+def _arrive(event: ConfigReported, case: Case) -> None:
+    """Where the node speaks now; what the broker keeps of where it spoke before is a zombie (D1)."""
+    topics = Topics(case.root)
+    place = topics.place_in(event.source.topic)
+    if not place or place == case.kept.place:
+        return
+    if case.kept.place:
+        gh, zone, name = case.kept.place.split("/")
+        for kind in ("status", "lwt"):
+            case.tx.clear_retained(topics.of(gh, zone, name, kind))
+    case.kept = replace(case.kept, place=place)
+
+
 def _plain(event: ConfigReported, case: Case, name: str) -> None:
     document = event.document
     _document(event, case, take_over=True)
@@ -242,4 +258,6 @@ def _finish_bind(event: ConfigReported, case: Case) -> None:
     case.change(gh=place[0], zone=place[1], pending_gh="", pending_zone="", pending_at=None)
     if may_become(LIFECYCLE, node.lifecycle_state, "ASSIGNED_TO_ZONE"):
         case.change(lifecycle_state="ASSIGNED_TO_ZONE")
+    if case.foreign:  # what another service left there would pull it back at each connect (C4)
+        case.tx.clear_retained(case.temp_topic())
     log.info("%s is bound to %s/%s", node.uid, *place)

@@ -26,9 +26,7 @@ _WALK_EVERY = 20
 _DESIRED = (
     "revision, sha256, document, state, sends, step, sent_at, next_at, via_gh, via_zone, carried"
 )
-_SHOWN = (
-    "revision, sha256, state, top, boot_id, hello_seq, report_seq, boots, proof, document, name"
-)
+_SHOWN = "revision, sha256, state, top, boot_id, hello_seq, report_seq, boots, proof, document, place, name"
 _STAMPS = {
     "sent": "sent_at",
     "received": "received_at",
@@ -49,6 +47,8 @@ class Kept(msgspec.Struct, frozen=True, kw_only=True):
     proof: str = ""
     report: str = ""
     """The document that the node showed last, redacted; "" where it showed none."""
+    place: str = ""
+    """Where it reported from last, as `greenhouse/zone/node` in its own spelling; "" for nowhere."""
 
 
 def load(tx: Tx, node: Node, *, foreign: bool) -> Kept:
@@ -68,7 +68,7 @@ def load(tx: Tx, node: Node, *, foreign: bool) -> Kept:
             sent_at=sent_at,
             next_at=next_at,
         )
-    shown, proof, report = _load_shown(tx, node)
+    shown, proof, report, place = _load_shown(tx, node)
     return Kept(
         twin=Twin(desired=desired, shown=shown, foreign=foreign),
         text=text,
@@ -77,10 +77,11 @@ def load(tx: Tx, node: Node, *, foreign: bool) -> Kept:
         carried=bool(carried),
         proof=proof,
         report=report,
+        place=place,
     )
 
 
-def _load_shown(tx: Tx, node: Node) -> tuple[Shown, str, str]:
+def _load_shown(tx: Tx, node: Node) -> tuple[Shown, str, str, str]:
     # by name as well: what came before the node was registered stands under a number of its own
     names = sorted(names_of(node))
     marks = ", ".join("?" * len(names))
@@ -91,8 +92,8 @@ def _load_shown(tx: Tx, node: Node) -> tuple[Shown, str, str]:
         node.id,
     )
     if not found:
-        return Shown(), "", ""
-    revision, sha256, state, top, boot_id, hello_seq, report_seq, boots, proof, report, _ = found[0]
+        return Shown(), "", "", ""
+    revision, sha256, state, top, boot_id, hello_seq, report_seq, boots, *rest, _name = found[0]
     shown = Shown(
         revision=revision,
         sha256=sha256,
@@ -103,7 +104,8 @@ def _load_shown(tx: Tx, node: Node) -> tuple[Shown, str, str]:
         report_seq=report_seq,
         boots=tuple(boots.split()),
     )
-    return shown, proof, report
+    proof, report, place = rest
+    return shown, proof, report, place
 
 
 def names_of(node: Node) -> set[str]:
@@ -150,7 +152,7 @@ def save_shown(tx: Tx, node: Node, kept: Kept, name: str, at: float) -> None:
         )
     tx.write(
         f"INSERT INTO config_reported (node_id, {_SHOWN}, at) "
-        "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (node_id) DO UPDATE SET "
+        "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (node_id) DO UPDATE SET "
         + ", ".join(f"{c} = excluded.{c}" for c in [*_SHOWN.split(", "), "at"]),
         node.id,
         shown.revision,
@@ -163,6 +165,7 @@ def save_shown(tx: Tx, node: Node, kept: Kept, name: str, at: float) -> None:
         " ".join(shown.boots),
         kept.proof,
         kept.report,
+        kept.place,
         name,
         at,
     )

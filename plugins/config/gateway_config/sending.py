@@ -17,9 +17,10 @@ from typing import Any
 from msgspec.structs import replace
 
 from gateway import Host, Node, Problem, Topics, Tx, encode, sign
-from gateway_config import rows
+from gateway_config import document, rows
 from gateway_config.twin import ANSWERS, Action, Move, Queue, Send, Step
 
+TEMP_GH, TEMP_ZONE = document.TEMP
 NODE_LIMIT = 4_096
 """Bytes of one MQTT payload that a node takes (B8)."""
 FOREIGN_LIMIT = 4_095
@@ -103,6 +104,7 @@ class Case:
         self.at = at
         self.author = ""
         self.foreign = max(node.protocol, protocol) < 1
+        self.root = host.root
         self._topics = Topics(host.root)
         self._claim_key = host.claim_key
 
@@ -156,7 +158,18 @@ class Case:
         """Where it goes: our nodes listen under their hardware_id for ever, foreign ones by A5."""
         node, kept = self.node, self.kept
         if self.foreign and node.bound:
-            return self._topics.config(node.gh, node.zone, node.uid)
+            return self._topics.config(*self._spelled(node.gh, node.zone, node.uid))
         if self.foreign and kept.via_gh:
-            return self._topics.config(kept.via_gh, kept.via_zone, node.uid)
-        return self._topics.temp_config(node.hardware_id or node.uid)
+            return self._topics.config(*self._spelled(kept.via_gh, kept.via_zone, node.uid))
+        return self.temp_topic()
+
+    def temp_topic(self) -> str:
+        """Where every node listens for a config for ever."""
+        *_, name = self._spelled(TEMP_GH, TEMP_ZONE, self.node.hardware_id or self.node.uid)
+        return self._topics.temp_config(name)
+
+    def _spelled(self, gh: str, zone: str, name: str) -> tuple[str, str, str]:
+        """The place as the node spells it: we compare in lower case, it may not."""
+        said = self.kept.place.split("/")
+        same = [word.lower() for word in said] == [gh.lower(), zone.lower(), name.lower()]
+        return (said[0], said[1], said[2]) if same else (gh, zone, name)

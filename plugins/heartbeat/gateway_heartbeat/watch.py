@@ -14,7 +14,7 @@ from weakref import WeakKeyDictionary
 import msgspec
 
 from gateway import ConfigReported, Event, Host, Node, NodeHeartbeat, NodeHello, Turn, Tx
-from gateway_heartbeat.liveness import Beat, Grace, Life, Pulse, beat, passed, proof, will
+from gateway_heartbeat.liveness import EARLIER, Beat, Grace, Life, Pulse, beat, passed, proof, will
 
 log = logging.getLogger(__name__)
 _COLUMNS = "life, boot_id, boots, seq, proof_observed, wait, declared, learnt, beats, missed"
@@ -73,17 +73,30 @@ def pulse_of(tx: Tx, node: Node, now: float, resumed: float | None = None) -> tu
     return pulse, float(since)
 
 
-def is_strange(event: Event, node: Node, pulse: Pulse) -> bool:
-    """True for what a clone says: it neither proves nor ends anything (B9).
+def is_strange(event: Event, node: Node, pulse: Pulse, tx: Tx) -> bool:
+    """True for what a double of a board says: it neither proves nor ends anything (B9).
 
-    Hellos and reports of a node with a secret are signed. Beats are not: while its boot is online
-    another one has to say hello first.
+    Hellos and reports of a node with a secret are signed; a boot that was heard without is a double's.
+    Beats are not signed, so a boot that nobody announced (after a restored backup it may never say
+    hello) counts once the one before it is silent.
     """
     if not node.must_sign:
         return False
     if isinstance(event, NodeHello | ConfigReported):
-        return not node.believes(event)
-    return pulse.life == "online" and event.boot_id not in (pulse.boot_id, node.boot_id)
+        if node.believes(event):
+            return False
+        boots = f"{event.boot_id or ''} {_strange(tx, node)}".split()
+        kept = " ".join(dict.fromkeys(boots[:EARLIER]))
+        tx.write("UPDATE heartbeat_nodes SET strange = ? WHERE node_id = ?", kept, node.id)
+        return True
+    if event.boot_id in (pulse.boot_id, node.boot_id):
+        return False
+    return pulse.life == "online" or (event.boot_id or "") in _strange(tx, node).split()
+
+
+def _strange(tx: Tx, node: Node) -> str:
+    rows = tx.read("SELECT strange FROM heartbeat_nodes WHERE node_id = ?", node.id)
+    return str(rows[0][0]) if rows else ""
 
 
 def on_beat(event: NodeHeartbeat, node: Node, tx: Tx, settings: Settings) -> None:
@@ -92,7 +105,7 @@ def on_beat(event: NodeHeartbeat, node: Node, tx: Tx, settings: Settings) -> Non
         return
     source = event.source
     before, since = pulse_of(tx, node, source.observed_at)
-    if is_strange(event, node, before):
+    if is_strange(event, node, before, tx):
         return
     said = Beat(event.boot_id, event.seq or 0, source.first_seq, source.count, event.interval_s)
     after = beat(before, said, source.observed_at, settings.grace)
@@ -110,7 +123,7 @@ def on_sign(event: Event, node: Node, tx: Tx, settings: Settings) -> None:
     if not event.source.live:
         return
     before, since = pulse_of(tx, node, event.source.observed_at)
-    if is_strange(event, node, before):
+    if is_strange(event, node, before, tx):
         return
     after = proof(before, event.boot_id, event.source.observed_at, settings.grace)
     if after is not before:
