@@ -6,6 +6,7 @@
      |   +- AuthError      77   the broker refused name or password
      +- StoreError         74   the database cannot be opened, read or written
      +- DataError          65   a document or payload that was given to us is refused
+     +- BoardError         69   a board on USB is not there, or does not answer as it should
      +- BusyError          75   not done in time, or somebody else is at it
      +- PluginError        70   a plugin cannot be loaded or broke its contract
     Refusal                     a message from the wire that is not taken (a word of PROTOCOL B8)
@@ -72,6 +73,12 @@ class DataError(GatewayError):
     """A document or payload that was handed to us is refused."""
 
     exit_code = 65
+
+
+class BoardError(GatewayError):
+    """A board on USB is not there, or does not answer as it should."""
+
+    exit_code = 69
 
 
 class BusyError(GatewayError):

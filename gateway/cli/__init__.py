@@ -34,6 +34,10 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "init": ("gateway.cli.check:init", "Write a commented gateway.toml and make the state folder."),
     "status": ("gateway.cli.status:status", "One screen: broker, nodes, plugins, what waits."),
     "nodes": ("gateway.cli.nodes:nodes", "Look at nodes, watch them, forget one."),
+    "node": (
+        "gateway.cli.node:node",
+        "A board on USB: put the node on it, tell it its settings, watch it.",
+    ),
     "plugins": ("gateway.cli.plugins:plugins", "Look at plugins, write one, switch one on."),
     "dead": (
         "gateway.cli.dead:dead",

@@ -106,12 +106,14 @@ def rfc3339(at: float | None) -> str | None:
 
 
 def size(count: int | None) -> str:
-    """`812 B`, `61 KB`, `2.4 MB`; `-` for None."""
+    """`812 B`, `61 KB`, `2.4 MB`, `1.2 GB`; `-` for None."""
     if count is None:
         return "-"
     if count < 1024:
         return f"{count} B"
-    return f"{count // 1024} KB" if count < 1024**2 else f"{count / 1024**2:.1f} MB"
+    if count < 1024**2:
+        return f"{count // 1024} KB"
+    return f"{count / 1024**2:.1f} MB" if count < 1024**3 else f"{count / 1024**3:.1f} GB"
 
 
 def count(number: int, one: str, many: str = "") -> str:
