@@ -1,126 +1,250 @@
 """The load: raw MQTT in a process of its own, packets built beforehand, joined writes.
 
-python -m bench.load PORT COUNT NODES        publish beats with QoS 1 as fast as they are taken
-python -m bench.load PORT hellos COUNT RATE  say hello at a rate, print latencies to the receipt
+    python -m bench.load PORT beats COUNT NODES          publish beats as fast as they are taken
+    python -m bench.load PORT status COUNT NODES         the same with status messages
+    python -m bench.load PORT paced COUNT RATE KIND NODES BOOT   the same at a rate
+    python -m bench.load PORT hellos COUNT RATE PREFIX   say hello, wait for each receipt; rate 0: at once
+    python -m bench.load PORT storm COUNT SECONDS PREFIX as many connections, a hello and a receipt each
+
+Each prints one line of JSON. `idle` is the share of its time in which it waited: near 0 means that
+the load itself was the limit, and that the figure is void.
 """
 
 from __future__ import annotations
 
 import json
+import re
+import selectors
 import socket
-import struct
 import sys
 import time
+from collections.abc import Callable
+
+from bench import wire
 
 CHUNK = 200
+PATIENCE = 60.0
+_NAME = re.compile(rb'"hardware_id":"([^"]+)"')
 
 
-def connect(port: int, client_id: str) -> socket.socket:
-    """CONNECT with a clean session."""
+class Peer:
+    """One connection: what is to be written, and what has been read in part."""
+
+    def __init__(self, port: int, hello: bytes) -> None:
+        self.sock = socket.socket()
+        self.sock.setblocking(False)
+        self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.sock.connect_ex(("127.0.0.1", port))
+        self.out = bytearray(hello)
+        self.buffer = bytearray()
+        self.acknowledged = 0
+
+    def write(self) -> bool:
+        """Write what the socket takes; True where nothing is left."""
+        try:
+            del self.out[: self.sock.send(self.out)]
+        except BlockingIOError:
+            return False
+        return not self.out
+
+    def read(self) -> list[tuple[bytes, bytes]]:
+        """Messages that have come, acknowledged: topic and payload."""
+        try:
+            data = self.sock.recv(1 << 18)
+        except BlockingIOError:
+            return []
+        if not data:
+            raise ConnectionError("the broker has closed the connection")
+        self.buffer += data
+        found = []
+        for kind, flags, body in wire.packets(self.buffer):
+            if kind == wire.PUBLISH:
+                topic, mid, payload = wire.message(flags, body)
+                if mid:
+                    self.out += wire.puback(mid)
+                found.append((topic, payload))
+            self.acknowledged += kind == wire.PUBACK
+        return found
+
+
+class Crowd:
+    """Peers on one selector; `heard(name, at)` is called for each receipt."""
+
+    def __init__(self) -> None:
+        self._selector = selectors.DefaultSelector()
+        self.heard: Callable[[bytes, bytes, float], None] = lambda _topic, _payload, _at: None
+
+    def join(self, peer: Peer) -> None:
+        """Look after this peer."""
+        self._selector.register(peer.sock, selectors.EVENT_READ | selectors.EVENT_WRITE, peer)
+
+    def send(self, peer: Peer, packets: bytes) -> None:
+        """Write now, or as soon as the socket takes it."""
+        peer.out += packets
+        if not peer.write():
+            self._watch(peer, writing=True)
+
+    def turn(self, timeout: float) -> None:
+        """Wait for something to happen, `timeout` seconds at most, and deal with it."""
+        for key, events in self._selector.select(max(0.0, timeout)):
+            peer: Peer = key.data
+            if events & selectors.EVENT_READ:
+                messages = peer.read()
+                now = time.monotonic()
+                for topic, payload in messages:
+                    self.heard(topic, payload, now)
+            writing = bool(peer.out) and not peer.write()
+            if writing or key.events & selectors.EVENT_WRITE:
+                self._watch(peer, writing=writing)
+
+    def _watch(self, peer: Peer, *, writing: bool) -> None:
+        events = selectors.EVENT_READ | (selectors.EVENT_WRITE if writing else 0)
+        if self._selector.get_key(peer.sock).events != events:
+            self._selector.modify(peer.sock, events, peer)
+
+
+class Receipts:
+    """Who said hello when, and who heard the receipt when."""
+
+    def __init__(self) -> None:
+        self.said: dict[str, float] = {}
+        self.got: dict[str, float] = {}
+        self._began = time.monotonic()
+        self._cpu = time.process_time()
+
+    def heard(self, _topic: bytes, payload: bytes, at: float) -> None:
+        """A receipt."""
+        found = _NAME.search(payload)
+        if found is not None:
+            self.got.setdefault(found[1].decode(), at)
+
+    def report(self) -> None:
+        """Print what was seen."""
+        took = time.monotonic() - self._began
+        first = min(self.said.values())
+        late = sorted((self.got[n] - at) * 1000 for n, at in self.said.items() if n in self.got)
+        print(
+            json.dumps(
+                {
+                    "sent": len(self.said),
+                    "receipts": len(late),
+                    "said_in": max(self.said.values()) - first,
+                    "seconds": max(self.got.values(), default=first) - first,
+                    "ms": late,
+                    "idle": 1 - (time.process_time() - self._cpu) / took,
+                }
+            )
+        )
+
+
+def build(kind: str, count: int, nodes: int, boot: int) -> list[bytes]:
+    """Beats or status messages of `nodes` nodes in turn, in one boot of theirs."""
+    make = wire.beat if kind == "beats" else wire.status
+    return [make(f"bench-{n % nodes}", n // nodes + 1, n, boot) for n in range(count)]
+
+
+def backlog(port: int, kind: str, count: int, nodes: int) -> None:
+    """Publish `count` messages of `nodes` nodes; every one is acknowledged by the broker."""
+    packets = build(kind, count, nodes, 10)
+    began, cpu = time.monotonic(), time.process_time()
     sock = socket.create_connection(("127.0.0.1", port))
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    body = b"\x00\x04MQTT\x04\x02\x00\x00" + _text(client_id.encode())
-    sock.sendall(b"\x10" + _length(len(body)) + body)
-    assert sock.recv(4)[:2] == b"\x20\x02"
-    return sock
-
-
-def publish(topic: str, payload: bytes, mid: int) -> bytes:
-    """A PUBLISH packet with QoS 1."""
-    body = _text(topic.encode()) + struct.pack(">H", mid) + payload
-    return b"\x32" + _length(len(body)) + body
-
-
-def beats(port: int, count: int, nodes: int) -> None:
-    """Publish `count` beats of `nodes` nodes; every one is acknowledged."""
-    sock = connect(port, "bench-load")
-    packets = []
-    for number in range(count):
-        node = number % nodes
-        payload = json.dumps(
-            {
-                "uptime": number,
-                "free_heap": 102000,
-                "rssi": -62,
-                "fw_version": "1.0.0",
-                "boot_id": f"{node:08x}",
-                "seq": number // nodes + 1,
-                "interval_s": 15,
-            },
-            separators=(",", ":"),
-        )
-        topic = f"hydro/gh-temp/zn-temp/bench-{node}/heartbeat"
-        packets.append(publish(topic, payload.encode(), number % 65535 + 1))
+    sock.sendall(wire.connect("bench-load"))
+    _read(sock, 4)
     for start in range(0, count, CHUNK):
         part = packets[start : start + CHUNK]
         sock.sendall(b"".join(part))
-        _read_acks(sock, 4 * len(part))
-    sock.close()
+        _read(sock, 4 * len(part))
+    idle = 1 - (time.process_time() - cpu) / (time.monotonic() - began)
+    print(json.dumps({"sent": count, "idle": idle}))
+
+
+def paced(port: int, count: int, rate: float, kind: str, nodes: int, boot: int) -> None:
+    """Publish `count` messages of `nodes` nodes at `rate` a second."""
+    packets = build(kind, count, nodes, boot)
+    peer = Peer(port, wire.connect("bench-paced"))
+    crowd = Crowd()
+    crowd.join(peer)
+    began = time.monotonic()
+    for number in range(count):
+        while (left := began + number / rate - time.monotonic()) > 0:
+            crowd.turn(left)
+        crowd.send(peer, packets[number])
+    while peer.acknowledged < count:
+        crowd.turn(1.0)
 
 
 def hellos(port: int, count: int, rate: float, prefix: str) -> None:
-    """Say hello `count` times at `rate` a second; print JSON with the latencies in ms."""
-    sock = connect(port, "bench-hello")
-    body = struct.pack(">H", 1) + _text(b"hydro/gh-temp/zn-temp/+/hello_ack") + b"\x00"
-    sock.sendall(b"\x82" + _length(len(body)) + body)
-    sock.recv(64)
-    sent: dict[str, float] = {}
-    got: dict[str, float] = {}
-    buffer = b""
-    begin = time.monotonic()
-    number = 0
-    sock.setblocking(False)
-    while len(got) < count and time.monotonic() - begin < 60 + count / rate:
-        if number < count and time.monotonic() - begin >= number / rate:
-            name = f"{prefix}-{number}"
-            hello = {
-                "message_type": "node_hello",
-                "hardware_id": name,
-                "boot_id": "0000000a",
-                "seq": 1,
-            }
-            sent[name] = time.monotonic()
-            packet = publish("hydro/node_hello", json.dumps(hello).encode(), number % 65535 + 1)
-            sock.setblocking(True)
-            sock.sendall(packet)
-            sock.setblocking(False)
-            number += 1
-        try:
-            buffer += sock.recv(65536)
-        except BlockingIOError:
-            time.sleep(0.0002)
-            continue
+    """Say hello `count` times at `rate` a second over one connection."""
+    names = [f"{prefix}-{number}" for number in range(count)]
+    packets = [wire.hello(name, number) for number, name in enumerate(names)]
+    peer = Peer(
+        port, wire.connect("bench-hello") + wire.subscribe("hydro/gh-temp/zn-temp/+/hello_ack")
+    )
+    crowd = Crowd()
+    crowd.join(peer)
+    settle = time.monotonic() + 0.3
+    while time.monotonic() < settle:
+        crowd.turn(settle - time.monotonic())
+    receipts = Receipts()
+    crowd.heard = receipts.heard
+    began, number = time.monotonic(), 0
+    deadline = began + PATIENCE + (count / rate if rate else 0)
+    while len(receipts.got) < count and time.monotonic() < deadline:
         now = time.monotonic()
-        while b'"hardware_id":"' in buffer:
-            _, _, rest = buffer.partition(b'"hardware_id":"')
-            if b'"' not in rest:
-                break
-            name, _, buffer = rest.partition(b'"')
-            got.setdefault(name.decode(), now)
-    late = sorted((got[name] - at) * 1000 for name, at in sent.items() if name in got)
-    print(json.dumps({"sent": len(sent), "receipts": len(late), "ms": late}))
+        due = count if not rate else min(count, int((now - began) * rate) + 1)
+        if due > number:
+            part = slice(number, min(due, number + CHUNK))
+            receipts.said.update(dict.fromkeys(names[part], now))
+            crowd.send(peer, b"".join(packets[part]))
+            number = part.stop
+        more = number < count
+        crowd.turn(0.0 if more and not rate else began + number / rate - now if more else 1.0)
+    receipts.report()
 
 
-def _read_acks(sock: socket.socket, size: int) -> None:
+def storm(port: int, count: int, seconds: float, prefix: str) -> None:
+    """`count` nodes, each on a connection of its own, connect and say hello within `seconds`."""
+    names = [f"{prefix}-{number}" for number in range(count)]
+    starts = [
+        wire.connect(name)
+        + wire.subscribe(f"hydro/gh-temp/zn-temp/{name}/hello_ack")
+        + wire.hello(name)
+        for name in names
+    ]
+    crowd = Crowd()
+    receipts = Receipts()
+    crowd.heard = receipts.heard
+    began, number = time.monotonic(), 0
+    while len(receipts.got) < count and time.monotonic() < began + seconds + PATIENCE:
+        now = time.monotonic()
+        due = min(count, int((now - began) / seconds * count) + 1, number + CHUNK)
+        for at in range(number, due):
+            receipts.said[names[at]] = now
+            crowd.join(Peer(port, starts[at]))
+        number = max(number, due)
+        crowd.turn(began + number / count * seconds - now if number < count else 1.0)
+    receipts.report()
+
+
+def _read(sock: socket.socket, size: int) -> None:
     while size > 0:
         size -= len(sock.recv(65536))
 
 
-def _text(data: bytes) -> bytes:
-    return struct.pack(">H", len(data)) + data
-
-
-def _length(size: int) -> bytes:
-    out = b""
-    while True:
-        size, low = divmod(size, 128)
-        out += bytes([low | (0x80 if size else 0)])
-        if not size:
-            return out
+def main() -> None:
+    """One of them."""
+    port, name, count, amount, *rest = sys.argv[1:]
+    if name in ("beats", "status"):
+        backlog(int(port), name, int(count), int(amount))
+    elif name == "paced":
+        kind, nodes, boot = rest
+        paced(int(port), int(count), float(amount), kind, int(nodes), int(boot))
+    elif name == "hellos":
+        hellos(int(port), int(count), float(amount), *rest)
+    else:
+        storm(int(port), int(count), float(amount), *rest)
 
 
 if __name__ == "__main__":
-    if sys.argv[2] == "hellos":
-        hellos(int(sys.argv[1]), int(sys.argv[3]), float(sys.argv[4]), sys.argv[5])
-    else:
-        beats(int(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]))
+    main()

@@ -1,0 +1,49 @@
+"""T6: after a power cut all nodes come at once, each on a connection of its own."""
+
+from __future__ import annotations
+
+from bench.frame import Options, in_turn, middle, share, spread, table
+from bench.rig import broker
+from bench.tables.hellos import candidates, round_of
+
+WITHIN = 2.0
+
+
+def run(options: Options) -> None:
+    """Print it."""
+    count = options.many(10_000, 200)
+    fewer = Options(min(options.rounds, 3), options.quick)
+    with broker() as (running, folder):
+        port = running.port
+        makes = candidates(folder, port, threads="a thread and an event loop for each message")
+        words = ("storm", count, WITHIN, "storm")
+        found = in_turn(
+            fewer, {name: round_of(make, folder, port, *words) for name, make in makes.items()}
+        )
+    rows = [
+        [
+            name,
+            spread([one["said_in"] for one in each], 1),
+            spread([one["seconds"] for one in each], 1),
+            spread([share(one["ms"], 0.5) / 1000 for one in each], 1),
+            str(sum(one["sent"] - one["receipts"] for one in each)),
+            spread([one["peak"] for one in each]),
+            f"{middle([one['idle'] for one in each]):.0%}",
+        ]
+        for name, each in found.items()
+    ]
+    table(
+        "Storm",
+        f"{count:,} never-seen nodes connect, subscribe and say hello, meant within {WITHIN:g} s; "
+        f"nobody repeats a hello. {fewer.rounds} rounds in turn.",
+        [
+            "candidate",
+            "said in s",
+            "all receipts after s",
+            "p50 s",
+            "missing",
+            "peak MB",
+            "load idle",
+        ],
+        rows,
+    )
