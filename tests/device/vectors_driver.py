@@ -6,7 +6,7 @@ import sys
 sys.path.insert(0, sys.argv[1])
 folder = sys.argv[2]
 
-from gwnode import config, protocol  # noqa: E402 - the path comes first
+from gwnode import config, greeting, protocol  # noqa: E402 - the path comes first
 
 
 def load(name):
@@ -60,6 +60,64 @@ def envelopes():
     return count
 
 
+class Running:
+    """What a receipt is looked at with."""
+
+    def __init__(self, secret):
+        self.secret = secret
+
+
+def signatures():
+    count = 0
+    for name in ("hello.json", "config.json"):
+        for case in load(name)["signatures"]:
+            if protocol.sign(case["key"], *case["parts"]) != case["sig"]:
+                print("signature", name, case["name"])
+            count += 1
+    for case in load("config.json")["envelopes"]:
+        if protocol.sha256_hex(case["doc"].encode()) != case["sha256"]:
+            print("envelope hash", case["name"])
+        parts = case["hardware_id"], case["revision"], case["sha256"]
+        if protocol.sign(case["key_text"], "config", *parts) != case["sig"]:
+            print("envelope signature", case["name"])
+        count += 1
+    return count
+
+
+def receipts():
+    count = 0
+    for case in load("hello.json")["receipts"]:
+        message = json.loads(protocol.scan(case["payload"].encode()))
+        if case["secret"] is None:
+            if message["accepted"] is not False or greeting._word(message["reason"]) == "?":
+                print("receipt", case["name"])
+        elif greeting._is_signed(message, Running(case["secret"])) is not case["signed"]:
+            print("receipt", case["name"])
+        count += 1
+    return count
+
+
+def names():
+    count = 0
+    data = load("topics.json")
+    for gh, zone, expected in data["is_temp"]:
+        if protocol.is_temp(gh, zone) is not expected:
+            print("is_temp", gh, zone)
+        count += 1
+    for name, expected in data["is_uid"]:
+        # the node compares after lower-casing
+        if (protocol.is_name(name) and name == name.lower()) is not expected:
+            print("is_uid", repr(name))
+        count += 1
+    for case in data["build"]:
+        kind = {"hello_ack": "hello_ack", "temp_config": "config"}.get(case["build"])
+        if kind and "expect" in case:
+            if protocol.temp_topic("hydro", case["args"][0], kind) != case["expect"]:
+                print("topic", case["name"])
+            count += 1
+    return count
+
+
 def refused():
     count = 0
     words = ("not_utf8", "not_json", "depth")
@@ -103,4 +161,4 @@ def field():
     return count
 
 
-print("done", hmac() + envelopes() + refused() + field())
+print("done", hmac() + envelopes() + signatures() + receipts() + names() + refused() + field())
