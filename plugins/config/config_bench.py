@@ -12,7 +12,7 @@ from typing import Any, Literal
 import gateway_config
 import msgspec
 from gateway_config import sending
-from gateway_config.asked import Settings
+from gateway_config.asked import ConfigPush, Settings
 
 from gateway import ConfigReported, Event, Node, NodeChange, NodeHello, Problem, Wake, sign, signed
 from gateway.flow.work import Effect, Ids, Unit
@@ -33,6 +33,7 @@ REGISTERED = {
     "lifecycle_state": "REGISTERED_BACKEND",
     "created_at": NOW,
 }
+TOPIC = f"hydro/gh-temp/zn-temp/{HW}/config"
 FOLDER = Path(gateway_config.__file__).parent / "migrations"
 
 
@@ -274,3 +275,16 @@ class Board:
         assert self.trial is not None
         pair, self.trial = self.shown(), None
         return self.about(pair, "rolled_back", self.secret, reason="broker not reached")
+
+
+def push(bench: Bench, document: dict[str, Any], **more: Any) -> dict[str, Any]:
+    """Push, and return the envelope or document that left."""
+    bench.ask(ConfigPush(document=document, **more))
+    return bench.sent[-1].payload
+
+
+def prove(bench: Bench, board: Board, **more: Any) -> None:
+    """The board takes the last envelope, tries it and proves it."""
+    assert board.take(bench.sent[-1].payload) == "applied"
+    board.prove()
+    bench.report(**board.report("verified"), **more)

@@ -11,7 +11,7 @@ from gateway_config import compare, document, views
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway import DataError
+from gateway import DataError, encode
 
 GOOD: dict[str, Any] = {
     "node_id": "nd-ph-1",
@@ -180,8 +180,11 @@ def test_whatever_comes_is_judged_without_an_exception(changes: dict[str, Any]) 
 
 @given(st.lists(json_values, max_size=3))
 def test_whatever_channels_come_are_judged(channels: list[Any]) -> None:
-    """The same inside of channels."""
-    document.problems({**GOOD, "channels": channels})
+    """The same inside of channels; what passes can be sent."""
+    made = {**GOOD, "channels": channels}
+    found = document.problems(made)
+    assert all(problem.message for problem in found)
+    assert found or encode(made)
 
 
 @pytest.mark.parametrize("kind", sorted(views.EXAMPLES))
@@ -270,8 +273,9 @@ def test_a_missing_channel_differs_as_a_whole() -> None:
 
 @given(json_values)
 def test_anything_may_be_compared(value: Any) -> None:
-    """A foreign report may hold whatever it likes."""
-    compare.differing(GOOD, {**GOOD, "channels": value})
+    """A foreign report may hold whatever it likes in its channels: only these differ."""
+    found = compare.differing(GOOD, {**GOOD, "channels": value})
+    assert all(path.startswith("channels[") for path in found)
 
 
 def test_a_diff_shows_that_a_secret_changed_but_not_to_what() -> None:

@@ -142,6 +142,7 @@ def test_the_broker_that_forgets_everything_loses_no_hello(
         listener.close()
         gateway.start()
         (name,) = fleet.hardware_ids
-        until(lambda: (n := gateway.node(name)) and n["life"] == "online", 30)
+        node = until(lambda: (n := gateway.node(name)) and n["life"] == "online" and n, 30)
     finally:
         fleet.stop()
+    assert node["lifecycle_state"] == "REGISTERED_BACKEND"

@@ -119,8 +119,10 @@ def test_retained_junk_is_refused_again_and_again(
     running.stop()
     running.start()
     peer.say("hydro/node_hello", hello("after-junk"))
-    until(lambda: running.node("after-junk"))
+    node = until(lambda: running.node("after-junk"))
     peer.say(f"{BASE}/status", b"", retain=True)
+    assert node["lifecycle_state"] == "REGISTERED_BACKEND"
+    assert refused(running)[-1][2] == "not_json"
 
 
 def test_dead_letters_and_memory_stay_bounded(gateway: tuple[GatewayProcess, Peer]) -> None:

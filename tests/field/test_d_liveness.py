@@ -123,7 +123,8 @@ def test_d5_a_beat_makes_a_node_online(gateway: GatewayProcess, join: Join) -> N
     dying.say(f"{BASE}/d5/heartbeat", BEAT)
     until(lambda: life(gateway, "d5") == "online")
     dying.vanish()
-    until(lambda: life(gateway, "d5") == "offline")
+    until(lambda: life(gateway, "d5") != "online")
+    assert life(gateway, "d5") == "offline"
 
 
 def test_d9_a_status_without_a_status_is_taken(gateway: GatewayProcess, join: Join) -> None:

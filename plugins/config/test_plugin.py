@@ -1,0 +1,98 @@
+"""The other hooks: what the plugin is, whose settings it has, and how it is."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import gateway_config
+import pytest
+from config_bench import TOPIC, Bench, Board, push
+
+from gateway import Problem
+
+
+def test_hook_manifest() -> None:
+    """The manifest names tables, commands and timers, and costs no import of click."""
+    made = gateway_config.manifest()
+    assert {c.kind for c in made.commands} == {
+        "config.push",
+        "config.set",
+        "config.rollback",
+        "config.retry",
+        "nodes.bind",
+        "nodes.unbind",
+    }
+    assert [job.name for job in made.jobs] == ["resend", "binds"]
+
+
+def test_hook_shutdown_lets_the_gateway_go(bench: Bench) -> None:
+    """A gateway that has stopped is not held in memory by its plugin."""
+    bench.run(gateway_config.shutdown(bench.host))
+    with pytest.raises(KeyError):
+        bench.hello()
+    bench.run(gateway_config.startup(bench.host, bench.settings))
+
+
+def test_a_decommissioned_node_gets_nothing_more(bench: Bench, document: dict[str, Any]) -> None:
+    """The end of a node is the end of its config."""
+    push(bench, document)
+    bench.changed("lifecycle_state", "REGISTERED_BACKEND", "DECOMMISSIONED")
+    assert bench.state == "v1 expired"
+    bench.wait(1_000.0)
+    bench.hello(**Board().hello())
+    assert len(bench.sent) == 1
+
+
+def test_hook_node_changed_serves_a_node_that_comes_back(
+    bench: Bench, document: dict[str, Any]
+) -> None:
+    """node_changed offline -> online starts the sends that were put off."""
+    push(bench, document)
+    bench.changed("life", "online", "offline")
+    bench.changed("life", "offline", "online")
+    assert len(bench.sent) == 1
+    bench.now += 60.0
+    bench.changed("life", "offline", "online")
+    assert len(bench.sent) == 2
+
+
+def test_hook_validate_config(bench: Bench) -> None:
+    """The plugin's own rules are there for everybody who asks the host."""
+    found: list[Problem] = []
+
+    async def ask() -> None:
+        found.extend(await gateway_config.validate_config({}, bench.settings))
+
+    bench.run(ask())
+    assert [p.path for p in found][:2] == ["node_id", "type"]
+
+
+def test_hook_health(bench: Bench, document: dict[str, Any]) -> None:
+    """A config that ended badly is a failed check with the next command."""
+    made = push(bench, document)
+
+    async def ask() -> None:
+        (check,) = await gateway_config.health(bench.host)
+        checks.append(check)
+
+    checks: list[Any] = []
+    bench.run(ask())
+    bench.report(**Board().about((1, made["sha256"]), "rejected", ""))
+    bench.run(ask())
+    assert [check.ok for check in checks] == [True, False]
+    assert checks[1].hint == "gateway config status"
+
+
+def test_hook_startup_keeps_two_gateways_apart(tmp_path: Path, document: dict[str, Any]) -> None:
+    """Each gateway's settings object leads to its own host."""
+    (tmp_path / "other").mkdir()
+    one, two = Bench(tmp_path), Bench(tmp_path / "other")
+    two.host.root = "farm"
+    push(one, document)
+    push(two, document)
+    assert one.sent[0].topic == TOPIC
+    assert two.sent[0].topic == "farm" + TOPIC.removeprefix("hydro")
+    one.close()
+    push(two, document)
+    two.close()
