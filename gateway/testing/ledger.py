@@ -17,15 +17,17 @@ import json
 import secrets
 import threading
 from collections import Counter, deque
-from collections.abc import Hashable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeAlias
 
 import paho.mqtt.client as paho
 from paho.mqtt.enums import CallbackAPIVersion
 
 from gateway.testing.process import until
 
+Key: TypeAlias = tuple[Any, ...]
+"""Names one message: (node, boot, number) where it has these."""
 COLUMNS = ("sent", "acknowledged", "receipted", "in the store", "effects", "doubles", "lost")
 
 
@@ -33,21 +35,21 @@ COLUMNS = ("sent", "acknowledged", "receipted", "in the store", "effects", "doub
 class Account:
     """One kind of message; a key names one message."""
 
-    sent: set[Hashable] = field(default_factory=set)
-    acknowledged: set[Hashable] = field(default_factory=set)
-    receipted: set[Hashable] = field(default_factory=set)
-    stored: set[Hashable] = field(default_factory=set)
-    effects: Counter[Hashable] = field(default_factory=Counter)
+    sent: set[Key] = field(default_factory=set)
+    acknowledged: set[Key] = field(default_factory=set)
+    receipted: set[Key] = field(default_factory=set)
+    stored: set[Key] = field(default_factory=set)
+    effects: Counter[Key] = field(default_factory=Counter)
     why: str = ""
     """Why something of it may be lost, where that is so."""
 
     @property
-    def lost(self) -> set[Hashable]:
+    def lost(self) -> set[Key]:
         """Promised to somebody, and without an effect."""
         return {key for key in self.acknowledged | self.receipted if not self.effects[key]}
 
     @property
-    def doubles(self) -> set[Hashable]:
+    def doubles(self) -> set[Key]:
         """Done more than once."""
         return {key for key, count in self.effects.items() if count > 1}
 
@@ -64,14 +66,14 @@ class Ledger:
         self.accounts: dict[str, Account] = {}
         self._lock = threading.Lock()
 
-    def note(self, kind: str, column: str, key: Hashable) -> None:
+    def note(self, kind: str, column: str, key: Key) -> None:
         """`sent`, `acknowledged` or `receipted`: this message was."""
         with self._lock:
             account = self.accounts.setdefault(kind, Account())
             getattr(account, column).add(key)
 
     def settle(
-        self, kind: str, *, stored: Iterable[Hashable], effects: Iterable[Hashable], why: str = ""
+        self, kind: str, *, stored: Iterable[Key], effects: Iterable[Key], why: str = ""
     ) -> None:
         """What the store says in the end."""
         with self._lock:
@@ -88,11 +90,11 @@ class Ledger:
             mine.effects.update({(prefix, key): count for key, count in found.effects.items()})
             mine.why = mine.why or found.why
 
-    def lost(self, kind: str) -> set[Hashable]:
+    def lost(self, kind: str) -> set[Key]:
         """The keys of what was lost."""
         return self.accounts[kind].lost
 
-    def doubles(self, kind: str) -> set[Hashable]:
+    def doubles(self, kind: str) -> set[Key]:
         """The keys of what was done twice."""
         return self.accounts[kind].doubles
 
@@ -134,11 +136,11 @@ class Talker:
         self._topic = f"{root}/gh-1/zn-1/{name}"
         self._root = root
         self._ledger = ledger
-        self._numbered = numbered
+        self.numbered = numbered
         self._seq = 0
         self._answers = [(f"{self._topic}/{kind}", 1) for kind in answers]
         self._answers.append((f"{root}/+/+/{name}/hello_ack", 1))
-        self._said: dict[int, tuple[str, Hashable]] = {}
+        self._said: dict[int, tuple[str, Key]] = {}
         self._done: deque[int] = deque()
         # never clean: what is published to it while it is away waits for it
         self._client = client = paho.Client(
@@ -155,17 +157,16 @@ class Talker:
         client.loop_start()
         until(client.is_connected, 20, f"{name} is connected")
 
-    def say(self, kind: str, **fields: Any) -> Hashable:
-        """One message on a topic of this node; its key."""
+    def say(self, kind: str, **fields: Any) -> Key:
+        """One message on a topic of this node, with a number `n`; its key."""
         self._seq += 1
-        if not self._numbered:
-            return self._send(kind, f"{self._topic}/{kind}", fields, (self.name, self._seq))
-        fields |= {"boot_id": self.boot_id, "seq": self._seq}
-        return self._send(
-            kind, f"{self._topic}/{kind}", fields, (self.name, self.boot_id, self._seq)
-        )
+        fields = {"n": self._seq, **fields}
+        if self.numbered:
+            fields |= {"boot_id": self.boot_id, "seq": self._seq}
+        account = kind if self.numbered else f"{kind}, no numbers"
+        return self._send(account, f"{self._topic}/{kind}", fields, self._key(self._seq))
 
-    def hello(self, **fields: Any) -> Hashable:
+    def hello(self, **fields: Any) -> Key:
         """Say who it is; the receipt is noted when it comes."""
         self._seq += 1
         message: dict[str, Any] = {
@@ -177,6 +178,15 @@ class Talker:
         return self._send(
             "node_hello", f"{self._root}/node_hello", message, (self.name, self.boot_id)
         )
+
+    @property
+    def receipted(self) -> bool:
+        """True where a receipt for this boot has come."""
+        return any(kind == "hello_ack" for kind, _ in self.heard)
+
+    def heard_keys(self, kind: str) -> list[Key]:
+        """The keys of the messages whose answers of this kind it has heard, as often as it has."""
+        return [self._key(body["n"]) for known, body in self.heard if known == kind]
 
     def junk(self) -> None:
         """Something that must be refused."""
@@ -191,7 +201,10 @@ class Talker:
                 self._ledger.note(found[0], "acknowledged", found[1])
         return not self._said
 
-    def _send(self, kind: str, topic: str, message: dict[str, Any], key: Hashable) -> Hashable:
+    def _key(self, number: int) -> Key:
+        return (self.name, self.boot_id, number) if self.numbered else (self.name, number)
+
+    def _send(self, kind: str, topic: str, message: dict[str, Any], key: Key) -> Key:
         self._ledger.note(kind, "sent", key)
         info = self._client.publish(topic, json.dumps(message), qos=1)
         self._said[info.mid] = (kind, key)
@@ -202,8 +215,10 @@ class Talker:
 
     def _hear(self, _client: Any, _data: Any, message: Any) -> None:
         kind, body = message.topic.rpartition("/")[2], json.loads(message.payload)
+        if kind == "hello_ack" and body.get("boot_id") != self.boot_id:
+            return  # for an earlier boot
         self.heard.append((kind, body))
-        if kind == "hello_ack" and body.get("boot_id") == self.boot_id:
+        if kind == "hello_ack":
             self._ledger.note("node_hello", "receipted", (self.name, self.boot_id))
 
     def close(self) -> None:

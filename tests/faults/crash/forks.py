@@ -32,6 +32,8 @@ QUICK = {
     ("gateway.engine.life", "PRUNE_EVERY"): 0.3,
 }
 """Constants that are waiting times; nothing else of the gateway is changed."""
+REDELIVERY = ('ack_wait: "30s"', 'ack_wait: "4s"')
+"""The same in the settings of the embedded broker."""
 
 
 class Forks:
@@ -183,10 +185,13 @@ def _serve() -> None:
 
     import gateway.app
     import gateway.cli.run  # noqa: F401 - the same
+    from gateway.broker import embedded
 
     for (module, name), value in QUICK.items():
         assert isinstance(getattr(sys.modules[module], name), float), name
         setattr(sys.modules[module], name, value)
+    assert REDELIVERY[0] in embedded._CONFIG
+    embedded._CONFIG = embedded._CONFIG.replace(*REDELIVERY)
     children: set[int] = set()
     rest = b""
     while True:

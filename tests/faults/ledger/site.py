@@ -1,0 +1,241 @@
+"""A gateway, a broker, boards and talkers, any of which can be killed at any moment.
+
+Rules of this file. Who is killed is started again at once, as a supervisor or a power supply does.
+Nobody looks before killing, so that it hits starts and recoveries too. What a broker forgets by its
+settings is lost with it: that is in the ledger, by name, and is no promise of the gateway.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from gateway.cli.journey import first_config
+from gateway.store.commands import CommandFile
+from gateway.testing.broker import Broker, Mosquitto, free_port
+from gateway.testing.ledger import Ledger, Talker
+from tests.faults.crash.forks import ForkedGateway, Forks
+from tests.faults.crash.world import PLUGINS
+from tests.faults.ledger.boards import make_boards
+
+KINDS = {
+    "mosquitto": "the broker forgot: it keeps nothing on disk",
+    "mosquitto, persistent": "the broker forgot: its file is a moment behind",
+    "embedded": "",
+}
+"""The brokers, and why one that is killed may lose what it has acknowledged."""
+EVENTS = ("tally", "tally, no numbers")
+BOARDS, TALKERS, PATIENCE = 2, 2, 90.0
+REGISTERED = "SELECT 1 FROM nodes WHERE hardware_id = ? AND lifecycle_state = 'REGISTERED_BACKEND'"
+
+
+class Site:
+    """One; `play` kills, `settle` waits until everybody is well and fills the ledger."""
+
+    def __init__(self, forks: Forks, folder: Path, kind: str, seed: int) -> None:
+        self.kind = kind
+        self.ledger = Ledger()
+        self.kills: dict[str, int] = {"gateway": 0, "broker": 0, "board": 0}
+        self.converged = 0.0
+        """Seconds from the last kill until everybody was well."""
+        folder.mkdir(parents=True)
+        self.state = folder / "state"
+        self.port = free_port()
+        self._dice = random.Random(f"site {seed}")
+        self._broker: Broker | None = None
+        if kind != "embedded":
+            self._broker = Mosquitto(
+                folder / "broker", port=self.port, persistence=kind.endswith("persistent"),
+                lines=["allow_anonymous true", "max_queued_messages 0"],
+            )  # fmt: skip
+        self.gateway = ForkedGateway(
+            forks, self.state, self.port, broker="external" if self._broker else "embedded",
+            env={
+                "GATEWAY__PLUGINS__DIRS": json.dumps([str(PLUGINS)]),
+                "GATEWAY__HANDLERS__BACKOFF": "0.05",
+                "GATEWAY__BROKER__PORT": str(self.port),
+            },
+        )  # fmt: skip
+        self.boards = make_boards(folder / "nodes", BOARDS, self.port, "hydro")
+        self._talkers: list[Talker] = []
+        self._pushed: set[str] = set()
+        self._hello_at: dict[Talker, float] = {}
+
+    def open(self) -> None:
+        """Start everybody; everybody is subscribed before the first word."""
+        if self._broker is not None:
+            self._broker.start()
+        self.gateway.start()
+        for board in self.boards:
+            board.start()
+        self._talkers = [self._talker(f"talker-{n}") for n in range(TALKERS)]
+        self._talkers.append(self._talker("stranger", numbered=False))
+
+    def _talker(self, name: str, *, numbered: bool = True) -> Talker:
+        return Talker(self.port, name, self.ledger, numbered=numbered, answers=("tallied",))
+
+    # -- killing -----------------------------------------------------------------------------
+
+    def play(self, kills: int, targets: list[str]) -> None:
+        """So many kills of these, at random moments of everybody's life."""
+        for _ in range(kills):
+            self._live(self._dice.uniform(0.0, 0.4))
+            target = self._dice.choice(targets)
+            self.kills[target] += 1
+            getattr(self, f"_kill_{target}")()
+
+    def _live(self, seconds: float) -> None:
+        until = time.monotonic() + seconds
+        while time.monotonic() < until:
+            self.talk()
+            time.sleep(0.02)
+
+    def talk(self) -> None:
+        """Everybody says something."""
+        for talker in self._talkers:
+            talker.say("tally")
+        self._greet()
+
+    def _greet(self) -> None:
+        """Hello until the receipt; whoever is registered gets a config."""
+        now = time.monotonic()
+        for talker in self._talkers:
+            if talker.numbered and not talker.receipted and now > self._hello_at.get(talker, 0.0):
+                talker.hello()
+                self._hello_at[talker] = now + 1.0
+        for name in {board.hardware_id for board in self.boards} - self._pushed:
+            if self.gateway.rows(REGISTERED, name):
+                self._pushed.add(name)
+                self.ledger.note("config", "sent", name)
+                args = {"document": first_config("climate"), "author": "ledger"}
+                CommandFile(self.state / "commands.db").put("config.push", name, args)
+
+    def _kill_gateway(self) -> None:
+        self.gateway.kill()
+        self.gateway.start(wait=False)
+
+    def _kill_broker(self) -> None:
+        if self._broker is not None:
+            self._broker.kill()
+            self._broker.start()
+            return
+        with suppress(OSError, ValueError):  # the gateway brings it back; it may just be coming
+            os.kill(int((self.state / "broker" / "pid").read_text()), signal.SIGKILL)
+
+    def _kill_board(self) -> None:
+        board = self._dice.choice(self.boards)
+        board.kill()
+        board.start()
+
+    def forget(self, words: int) -> None:
+        """The broker is killed with words that it has acknowledged and nobody has fetched."""
+        self.gateway.kill()
+        for _ in range(words):
+            self.talk()
+        self._wait(self._all_quiet, "everything is acknowledged")
+        self.kills["broker"] += 1
+        self._kill_broker()
+        self.gateway.start()
+
+    # -- the end -----------------------------------------------------------------------------
+
+    def settle(self) -> Ledger:
+        """Wait until everybody is well, and count. Raises TimeoutError naming who is not."""
+        began = time.monotonic()
+        self._wait(self._all_registered, "every node is registered and its config verified")
+        self._wait(self._all_quiet, "everything is acknowledged")
+        forgets = self.kills["broker"] and KINDS[self.kind]
+        if forgets:
+            wanted = {talker.say("tally") for talker in self._talkers}  # behind everything else
+        else:
+            wanted = {key for kind in EVENTS for key in self.ledger.accounts[kind].sent}
+        self._wait(lambda: self._all_quiet() and wanted <= set(self._keys()), "the last effects")
+        self._wait(self._at_rest, "nothing is left to do")
+        self.converged = time.monotonic() - began
+        self._count(str(forgets or ""))
+        return self.ledger
+
+    def _all_registered(self) -> bool:
+        self._greet()
+        verified = self.gateway.rows(
+            "SELECT n.hardware_id FROM nodes n JOIN config_desired d ON d.node_id = n.id "
+            "WHERE d.state = 'verified' AND n.life = 'online'"
+        )
+        names = {board.hardware_id for board in self.boards}
+        return names <= {name for (name,) in verified} and all(
+            talker.receipted for talker in self._talkers if talker.numbered
+        )
+
+    def _all_quiet(self) -> bool:
+        return all([talker.quiet for talker in self._talkers])
+
+    def _at_rest(self) -> bool:
+        counts = (
+            "SELECT (SELECT count(*) FROM journal WHERE state <> 1), (SELECT count(*) FROM outbox)"
+        )
+        return self.gateway.rows(counts) == [(0, 0)]
+
+    def _keys(self) -> list[Any]:
+        rows = self.gateway.rows("SELECT node, boot_id, seq, n FROM tally_effects")
+        return [(node, boot, seq) if boot else (node, n) for node, boot, seq, n in rows]
+
+    def _wait(self, condition: Callable[[], Any], what: str) -> None:
+        deadline = time.monotonic() + PATIENCE
+        while not condition():
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"never: {what}\n{self.gateway.whole_log()[-2000:]}")
+            time.sleep(0.05)
+
+    def _count(self, forgets: str) -> None:
+        ledger, keys = self.ledger, self._keys()
+        for kind, size in zip(EVENTS, (3, 2), strict=True):
+            mine = [key for key in keys if len(key) == size]
+            ledger.settle(kind, stored=mine, effects=mine)
+        known = {name for (name,) in self.gateway.rows("SELECT hardware_id FROM nodes")}
+        hellos = [key for key in ledger.accounts["node_hello"].sent if key[0] in known]
+        ledger.settle("node_hello", stored=hellos, effects=hellos)
+        self._count_configs()
+        for key in keys:  # the outbox is empty: the broker has acknowledged all of them
+            ledger.note("to the node", "sent", key)
+            ledger.note("to the node", "acknowledged", key)
+        heard = [key for talker in self._talkers for key in talker.heard_keys("tallied")]
+        ledger.settle("to the node", stored=keys, effects=heard)
+        for kind, account in ledger.accounts.items():
+            doubles = (
+                "MQTT's at least once" if kind == "to the node" else "nothing to know a double by"
+            )
+            why = [forgets] * bool(account.lost) + [doubles] * bool(account.doubles)
+            account.why = "; ".join(why)
+
+    def _count_configs(self) -> None:
+        rows = self.gateway.rows(
+            "SELECT n.hardware_id, d.state FROM config_revisions d JOIN nodes n ON d.node_id = n.id"
+        )
+        for name, state in rows:
+            self.ledger.note("config", "acknowledged", name)
+            if state == "verified":
+                self.ledger.note("config", "receipted", name)
+        names = [name for name, _ in rows]
+        self.ledger.settle("config", stored=names, effects=names)
+
+    def close(self) -> None:
+        """End everybody."""
+        for talker in self._talkers:
+            talker.close()
+        for board in self.boards:
+            board.kill()
+        if self.gateway.process is not None:
+            self.gateway.process.terminate()  # so that a broker of its own ends before we go on
+            with suppress(subprocess.TimeoutExpired):
+                self.gateway.process.wait(20)
+            self.gateway.kill()
+        if self._broker is not None:
+            self._broker.kill()
