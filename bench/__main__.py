@@ -15,6 +15,7 @@ from bench.frame import Options, conditions
 
 TABLES = (
     "intake", "beats", "hellos", "latency", "growth", "storm", "lanes", "memory", "start", "disk",
+    "embedded",
 )  # fmt: skip
 
 

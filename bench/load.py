@@ -155,8 +155,9 @@ def backlog(port: int, kind: str, count: int, nodes: int) -> None:
         part = packets[start : start + CHUNK]
         sock.sendall(b"".join(part))
         _read(sock, 4 * len(part))
-    idle = 1 - (time.process_time() - cpu) / (time.monotonic() - began)
-    print(json.dumps({"sent": count, "idle": idle}))
+    took = time.monotonic() - began
+    idle = 1 - (time.process_time() - cpu) / took
+    print(json.dumps({"sent": count, "seconds": took, "idle": idle}))
 
 
 def paced(port: int, count: int, rate: float, kind: str, nodes: int, boot: int) -> None:
