@@ -2,13 +2,15 @@
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
+# twice quiet: only errors; what else pip has to say is of no use to whoever sets this up
+PIP    := $(BIN)/python -m pip --quiet --quiet --disable-pip-version-check
 STATE  ?= .run
 ONCE   ?=
 NODES  ?= 3
 RUN    := requirements/run.txt requirements/broker.txt requirements/micropython.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check e2e field mutants bench soak soak-power soak-flash soak-crash soak-kills ledger clean
+.PHONY: help .set-up run test check e2e field mutants bench soak soak-power soak-flash soak-crash soak-kills ledger clean
 
 help: ## Show the verbs
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -16,20 +18,24 @@ help: ## Show the verbs
 # -- setting up: each stamp is made anew when what it depends on changes ----------------------
 $(VENV)/.run-ready: $(RUN) pyproject.toml tools/fetch_umqtt.py
 	@printf 'setting up        .venv, %s packages\n' "$$(cat $(RUN) | grep -c '==')"
+	@$(MAKE) --no-print-directory -s .set-up BEGUN=$$(date +%s)
+	@touch $@
+
+.set-up:
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || { \
 	  echo "error: python3 cannot make a virtual environment" >&2; \
 	  echo "why:   its venv module is missing" >&2; \
 	  echo "next:  sudo apt install python3-venv" >&2; exit 69; }
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements/run.txt
-	@sh tools/optional.sh $(BIN)/python requirements/broker.txt 'for a broker, sudo apt install mosquitto'
-	@sh tools/optional.sh $(BIN)/python requirements/micropython.txt 'simulated nodes run on CPython'
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@$(PIP) install -r requirements/run.txt
+	@sh tools/optional.sh "$(PIP)" requirements/broker.txt 'for a broker, sudo apt install mosquitto'
+	@sh tools/optional.sh "$(PIP)" requirements/micropython.txt 'simulated nodes run on CPython'
+	@$(PIP) install --no-deps --no-build-isolation -e .
 	@$(BIN)/python tools/fetch_umqtt.py --quiet
-	@touch $@
+	@printf 'setting up        done in %s s\n' $$(($$(date +%s) - $(BEGUN)))
 
 $(VENV)/.test-ready: $(VENV)/.run-ready requirements/test.txt
 	@printf 'setting up        test tools, %s packages\n' "$$(grep -c '==' requirements/test.txt)"
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements/test.txt
+	@$(PIP) install -r requirements/test.txt
 	@sh tools/need-mosquitto.sh
 	@sh tools/need-strace.sh
 	@touch $@

@@ -1,8 +1,9 @@
 #!/bin/sh
-# Installs what not every machine has a wheel for: optional.sh PYTHON FILE "what follows where there is none".
+# Installs what not every machine has a wheel for: optional.sh PIP FILE "what follows where there is none".
 # Which wheels fit is pip's to say: a 32-bit system on a 64-bit kernel calls itself 64-bit.
 set -u
-said=$("$1" -m pip install --quiet --disable-pip-version-check --only-binary=:all: -r "$2" 2>&1) && exit 0
+# $1 is a command with its options
+said=$($1 install --only-binary=:all: -r "$2" 2>&1) && exit 0
 case $said in
 *"No matching distribution"*)
     printf 'setting up        no wheel of %s for this machine: %s\n' "$(sed -n 's/==.*//p' "$2" | head -n 1)" "$3"

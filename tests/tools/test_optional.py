@@ -15,7 +15,13 @@ def install(folder: Path, requirement: str) -> subprocess.CompletedProcess[str]:
     wanted = folder / "wanted.txt"
     wanted.write_text(f"# a comment\n{requirement}\n")
     return subprocess.run(
-        ["sh", str(SCRIPT), sys.executable, str(wanted), "sudo apt install mosquitto"],
+        [
+            "sh",
+            str(SCRIPT),
+            f"{sys.executable} -m pip -qq",
+            str(wanted),
+            "sudo apt install mosquitto",
+        ],
         env={**os.environ, "PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(folder)},
         capture_output=True,
         text=True,
