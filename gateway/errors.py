@@ -5,6 +5,7 @@
      +- BrokerError        69   the broker cannot be reached or broke its word
      |   +- AuthError      77   the broker refused name or password
      +- StoreError         74   the database cannot be opened, read or written
+     |   +- StoreTroubleError   the disk does not answer: it is tried again, and nobody's failure
      +- DataError          65   a document or payload that was given to us is refused
      +- BoardError         69   a board on USB is not there, or does not answer as it should
      +- BusyError          75   not done in time, or somebody else is at it
@@ -67,6 +68,10 @@ class StoreError(GatewayError):
     """The database cannot be opened, read or written."""
 
     exit_code = 74
+
+
+class StoreTroubleError(StoreError):
+    """The disk, or a neighbour, is in the way: what was asked was right, and is asked again."""
 
 
 class DataError(GatewayError):

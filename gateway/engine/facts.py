@@ -26,7 +26,7 @@ def facts(engine: Engine) -> dict[str, Any]:
         **engine.keeper.facts(),
         "uptime_seconds": round(time.time() - engine.started_at, 1),
         "waiting": engine.left,
-        "retrying": wiring.retries.open,
+        "retrying": wiring.retries.open_keys,
         "outbox": wiring.outbox.waiting,
         "sent": wiring.outbox.sent,
         "events": wiring.dispatcher.commits.events,

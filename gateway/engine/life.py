@@ -94,8 +94,8 @@ class Engine:
         """Go on with what the last run left, and begin the regular jobs."""
         wiring, opened = self.wiring, self.opened
         wiring.lanes.restore(opened.waiting)
-        for lane, plugin, count in opened.deliveries:
-            wiring.retries.opened(lane, plugin, count)
+        for lane, plugin, _count in opened.deliveries:
+            wiring.retries.open(lane, plugin)
         wiring.outbox.push(opened.parcels)
         wiring.dispatcher.kick()
         self._watch = commands.CommandWatch(self.folder / commands.NAME)

@@ -7,17 +7,20 @@ intake says is on disk.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from gateway.errors import StoreError
 from gateway.flow.dispatch import Dispatcher
 from gateway.flow.intake import Intake
 from gateway.flow.lanes import Lanes
 from gateway.flow.outbox import Outbox
 from gateway.flow.parts import Parts
 from gateway.flow.retries import Retries
-from gateway.hooks.calls import Delivery, Runners
+from gateway.hooks.calls import Delivery
+from gateway.hooks.runners import Runners
 from gateway.service.careful import Careful
 from gateway.service.handlers import Handlers
 from gateway.service.jobs import Jobs
@@ -25,12 +28,14 @@ from gateway.service.operator import Operator
 from gateway.service.uplink import Uplink, known_handlers
 from gateway.service.view import HostView
 from gateway.store import journal
+from gateway.store.sqlite import Error
 
 if TYPE_CHECKING:
     from gateway.engine.opening import Opened
     from gateway.flow.work import Unit
     from gateway.settings.model import Settings
 
+log = logging.getLogger(__name__)
 Story = Callable[[str, str], None]
 
 
@@ -40,6 +45,7 @@ class Wiring:
     def __init__(self, settings: Settings, folder: Path, opened: Opened, story: Story) -> None:
         loop, times, limits = asyncio.get_running_loop(), settings.handlers, settings.limits
         self._reader = opened.reader
+        self._unreadable = False
         self.parts = parts = Parts(
             opened.registry, opened.roster, opened.reader, opened.writer, opened.ids, settings
         )
@@ -52,10 +58,10 @@ class Wiring:
         self.lanes = Lanes(
             self._read_lane, self._kick, window=limits.window, lane_window=limits.lane_window
         )
-        self.dispatcher = Dispatcher(parts, self.lanes, self.runners, times.gather)
+        self.dispatcher = Dispatcher(parts, self.lanes, self.runners, times)
         self.retries.dispatcher = self.dispatcher
         self.intake = Intake(parts, self.lanes, self._ack, keep_refused=settings.store.refused_keep)
-        self.operator = Operator(parts, self.intake)
+        self.operator = Operator(parts, self.lanes, self.intake)
         self.uplink = Uplink(settings, folder, parts, opened.filters, story)
         self.link = self.uplink.build(self.intake.take, self.outbox.connected)
         self.intake.is_copy = lambda topic: self.uplink.is_copy(topic)
@@ -82,5 +88,13 @@ class Wiring:
     def _on_event(self, unit: Unit) -> None:
         self.jobs.turned(unit.item)
 
-    def _read_lane(self, lane: str, after: int, limit: int) -> list[journal.Row]:
-        return journal.next_of_lane(self._reader.connection(), lane, after, limit)
+    def _read_lane(self, lane: str, after: int, limit: int) -> list[journal.Row] | None:
+        try:
+            found = journal.next_of_lane(self._reader.connection(), lane, after, limit)
+        except (StoreError, Error) as error:
+            if not self._unreadable:
+                log.error("the journal cannot be read (%s); what waits in it waits", error)  # noqa: TRY400 - no trace helps
+            self._unreadable = True
+            return None
+        self._unreadable = False
+        return found

@@ -49,6 +49,9 @@ class Commits:
     def _commit(self) -> None:
         units, self._finished = self._finished, []
         failpoint("units.committing")
+        self._submit(units)
+
+    def _submit(self, units: list[Unit]) -> None:
         now = time.time()
         self._under_way += len(units)
         future = self._parts.writer.submit(lambda c: apply_all(c, units, now))
@@ -58,13 +61,25 @@ class Commits:
         self._under_way -= len(units)
         error = done.exception() if not done.cancelled() else None
         if error is not None:
-            log.error("a commit of %d events failed for good", len(units), exc_info=error)
+            self._apart(units, error)
             return
         failpoint("units.committed")
         for unit in units:
             self._settle(unit)
         failpoint("units.settled")
         self._on_done()
+
+    def _apart(self, units: list[Unit], error: BaseException) -> None:
+        """One of them cannot be committed: each alone, and that one as a dead letter."""
+        if len(units) > 1:
+            for unit in units:
+                self._submit([unit])
+            return
+        (unit,) = units
+        log.error("the work of message %d cannot be committed", unit.journal_id, exc_info=error)
+        if not unit.hopeless:
+            unit.give_up(f"cannot be committed: {error!r}")
+            self._submit(units)
 
     def _settle(self, unit: Unit) -> None:
         """The unit is on disk: now memory follows."""
@@ -74,20 +89,19 @@ class Commits:
             self._parts.roster.release(item.reserved)
         if unit.node is not unit.before:
             self._parts.roster.put(unit.node)
-            for lane in unit.left:
-                self._lanes.merge(lane, nodes.lane_of(unit.node))
-                self._parts.retries.move(lane, nodes.lane_of(unit.node))
+            lane = nodes.lane_of(unit.node)
+            for old in unit.left:
+                self._lanes.merge(old, lane)
+                self._parts.retries.move(old, lane)
         for plugin, error in unit.failed:
             log.warning("plugin %s: what it wanted done failed: %s", plugin, error)
-            self._parts.retries.opened(unit.lane, plugin)
         self._parts.outbox.push(unit.parcels, unit.replaced)
-        for delivery in unit.late:
-            self._parts.retries.is_late(delivery)
+        self._parts.retries.committed(unit)
         if unit.only is None:
             self._parts.careful.after(unit.journal_id)
             self._lanes.free(item)
-        else:
-            self._parts.retries.settled(unit)
+        elif unit.over is not None and not unit.over.done():
+            unit.over.set_result(None)
         for row in reversed(unit.changes):
             self._lanes.push_ahead(Item(row))
         self._parts.on_event(unit)

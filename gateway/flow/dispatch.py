@@ -21,13 +21,15 @@ from gateway.flow.commit import Commits
 from gateway.flow.lanes import Item, Lanes, source_of
 from gateway.flow.units import Units
 from gateway.flow.work import creates
-from gateway.hooks.calls import Delivery, Runners
+from gateway.hooks.calls import Delivery
+from gateway.hooks.runners import Runners
 from gateway.hooks.tx import Gathered
 from gateway.host.registry import Bound, Plugin
 from gateway.store import nodes
 
 if TYPE_CHECKING:
     from gateway.flow.parts import Parts
+    from gateway.settings.model import Handlers
 
 log = logging.getLogger(__name__)
 _BATCH = 256
@@ -47,17 +49,17 @@ Target = tuple[Plugin, Bound]
 class Dispatcher:
     """Takes ready events from the lanes, calls their plugins, commits what they gathered."""
 
-    def __init__(self, parts: Parts, lanes: Lanes, runners: Runners, gather: float) -> None:
+    def __init__(self, parts: Parts, lanes: Lanes, runners: Runners, times: Handlers) -> None:
         self.careful = parts.careful
         self._parts = parts
         self._lanes = lanes
         self._runners = runners
-        self._gather = gather
+        self._gather = times.gather
         self._loop = asyncio.get_running_loop()
         runners.took = self.hold_names
         self._turning = False
         self._running: dict[Item, None] = {}
-        self.units = Units(parts)
+        self.units = Units(parts, times)
         self.commits = Commits(parts, lanes, self.kick)
         self.accepting = True
 
@@ -91,10 +93,19 @@ class Dispatcher:
     # -- begin -------------------------------------------------------------------------------
 
     def _begin(self, item: Item, batches: dict[str, list[Delivery]]) -> None:
+        if item.then is not None:
+            assert item.lane is not None
+            item.then(item.lane.key)
+            self._lanes.free(item)
+            return
         try:
             self.prepare(item)
         except Refusal as refusal:
             self.commits.queue(self.units.give_up(item, f"refused: {refusal}"))
+            return
+        except Exception as error:  # one row must not stop the others of this turn
+            log.exception("message %d of %s cannot be worked on", item.row.id, item.row.lane)
+            self.commits.queue(self.units.give_up(item, f"cannot be worked on: {error!r}"))
             return
         if self.careful and not self.careful.before(item.row.id):
             why = self.careful.verdict
@@ -156,10 +167,13 @@ class Dispatcher:
                 continue
             delivery.ended = True
             self._parts.retries.breakers.judge(delivery)
-            if delivery.late:
-                self._parts.retries.came_late(delivery)
+            if delivery.over is not None:
+                if not delivery.over.done():
+                    delivery.over.set_result(None)
                 continue
             item = delivery.item
+            if item.closed:
+                continue  # a wake-up that took too long: its job asks again
             item.left -= 1
             if item.left == 0:
                 self._finish(item)
@@ -190,7 +204,11 @@ class Dispatcher:
         del self._running[item]
         item.closed = True
         failpoint("event.finished")
-        unit = self.units.build(item)
+        try:
+            unit = self.units.build(item)
+        except Exception as error:  # a lane that stands still for ever would be worse
+            log.exception("message %d of %s cannot be finished", item.row.id, item.row.lane)
+            unit = self.units.give_up(item, f"cannot be finished: {error!r}")
         self.commits.queue(unit)
 
     def hold_names(self, delivery: Delivery) -> None:

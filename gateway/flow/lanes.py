@@ -36,6 +36,7 @@ class Item:
         "reserved",
         "row",
         "started",
+        "then",
     )  # fmt: skip
 
     def __init__(self, row: journal.Row, event: Event | None = None) -> None:
@@ -45,6 +46,8 @@ class Item:
         self.lane: Lane | None = None
         self.event = event
         self.only: str | None = None
+        self.then: Callable[[str], None] | None = None
+        """For a turn that is no event: called with the lane's name between two of them."""
         self.identity = False
         self.reset()
 
@@ -60,30 +63,22 @@ class Item:
 
 
 class Lane:
-    """A node's queue. `last` is the highest journal id that has entered memory.
+    """A node's queue. `last` is the highest journal id that has entered memory."""
 
-    `into` is the lane that it was merged into; `guests` counts events of merged lanes that still run.
-    """
-
-    __slots__ = ("ahead", "busy", "guests", "into", "key", "last", "queue", "spilled")
+    __slots__ = ("ahead", "busy", "key", "last", "queue", "spilled")
 
     def __init__(self, key: str) -> None:
         self.key = key
         self.queue: deque[Item] = deque()
-        self.busy: Item | None = None
+        self.busy: list[Item] = []
+        """What is under way: one item, two for the moment in which two names become one."""
         self.last = 0
         self.spilled = False
         self.ahead: set[int] = set()
-        self.guests = 0
-        self.into: Lane | None = None
-
-    @property
-    def idle(self) -> bool:
-        """True where nothing of this node runs."""
-        return self.busy is None and not self.guests
 
 
-Read = Callable[[str, int, int], list[journal.Row]]
+Read = Callable[[str, int, int], list[journal.Row] | None]
+"""Waiting rows of a lane behind an id, at most so many; None where the store does not answer."""
 
 
 class Lanes:
@@ -138,14 +133,20 @@ class Lanes:
         self.held += 1
         self._offer(lane)
 
+    def turn(self, key: str, then: Callable[[str], None]) -> None:
+        """Call `then` with the lane's name when nothing of this lane is under way."""
+        item = Item(journal.Row(0, 0.0, 0.0, "host", "turn", "turn", key, "$turn", b"", 0))
+        item.then = then
+        self.push([item])
+
     def take(self, most: int) -> Iterator[Item]:
         """The heads of ready lanes, in turns; each lane is busy until `free`."""
         while most > 0 and self._ready:
             lane = self._ready.popleft()
-            if not lane.idle or not lane.queue:
+            if lane.busy or not lane.queue:
                 continue
             item = lane.queue.popleft()
-            lane.busy = item
+            lane.busy.append(item)
             item.lane = lane
             self.held -= 1
             self.running += 1
@@ -158,24 +159,18 @@ class Lanes:
         """The item's work is committed; its lane goes on."""
         lane = item.lane
         assert lane is not None
-        assert lane.busy is item
-        lane.busy = None
+        lane.busy.remove(item)
         self.running -= 1
-        if lane.into is not None:
-            while lane.into is not None:
-                lane = lane.into
-            lane.guests -= 1
         lane.ahead.discard(item.row.id)
         if not lane.queue and lane.spilled and self.held < self._window:
             self._fill(lane)
         if lane.queue:
             self._offer(lane)
-        elif not lane.spilled and lane.idle:
+        elif not lane.spilled and not lane.busy:
             self._lanes.pop(lane.key, None)
 
     def merge(self, old: str, new: str) -> None:
-        """What queues under `old` belongs to `new` from now on; the order of ids is kept, and what runs
-        under `old` is over before anything else of this node begins."""
+        """What queues under `old` belongs to `new` from now on; the order of ids is kept."""
         failpoint("lane.merging")
         source = self._lanes.pop(old, None)
         if source is None or old == new:
@@ -185,11 +180,11 @@ class Lanes:
             source.key = new
             self._lanes[new] = source
             return
-        source.into = target
-        target.guests += source.guests + (source.busy is not None)
         merged = sorted([*source.queue, *target.queue], key=lambda item: item.row.id)
-        for item in merged:
+        for item in (*merged, *source.busy):
             item.lane = target
+        target.busy += source.busy
+        source.busy = []
         target.queue = deque(merged)
         source.queue = deque()
         target.ahead |= source.ahead
@@ -217,11 +212,11 @@ class Lanes:
         item.lane = lane
         lane.queue.append(item)
         self.held += 1
-        if lane.idle and len(lane.queue) == 1:
+        if not lane.busy and len(lane.queue) == 1:
             self._ready.append(lane)
 
     def _offer(self, lane: Lane) -> None:
-        if lane.idle and lane.queue:
+        if not lane.busy and lane.queue:
             self._ready.append(lane)
             self._on_ready()
 
@@ -235,14 +230,18 @@ class Lanes:
             if self.held >= self._window:
                 return
             lane = self._spilled.popleft()
-            if lane.spilled and not lane.queue:
-                self._fill(lane)
+            answered = self._fill(lane) if lane.spilled and not lane.queue else True
             if lane.spilled:
                 self._spilled.append(lane)
+            if not answered:
+                return
 
-    def _fill(self, lane: Lane) -> None:
-        """Read on where memory ends; the lane is no longer spilled once the rows run out."""
+    def _fill(self, lane: Lane) -> bool:
+        """Read on where memory ends; the lane is no longer spilled once the rows run out. False where
+        the store does not answer: the lane stays spilled, and its turn comes again."""
         rows = self._read(lane.key, lane.last, self._lane_window)
+        if rows is None:
+            return False
         for row in rows:
             lane.last = row.id
             if row.id not in lane.ahead:
@@ -251,8 +250,9 @@ class Lanes:
             lane.spilled = False
         if lane.queue:
             self._offer(lane)
-        elif not lane.spilled and lane.idle:
+        elif not lane.spilled and not lane.busy:
             self._lanes.pop(lane.key, None)
+        return True
 
 
 def source_of(row: journal.Row, topic: Topic | None) -> Source:

@@ -13,7 +13,8 @@ import msgspec
 from gateway.api import NodeChange
 from gateway.errors import Refusal
 from gateway.flow.lanes import Item
-from gateway.flow.work import Ids, Unit, answer_text
+from gateway.flow.work import Ids, Unit
+from gateway.hooks.tx import answer_text
 from gateway.host.registry import Plugin, Registry
 from gateway.protocol.codec import decode
 from gateway.protocol.messages import Event, NodeHello, RawEvent, Wake
@@ -26,7 +27,7 @@ from gateway.store.writer import Writer
 if TYPE_CHECKING:
     from gateway.flow.outbox import Outbox
     from gateway.flow.retries import Retries
-    from gateway.hooks.calls import Runners
+    from gateway.hooks.runners import Runners
     from gateway.service.careful import Careful
     from gateway.service.handlers import Handlers
     from gateway.settings.model import Settings

@@ -1,20 +1,19 @@
 """Deliveries that failed, are late or were held back: each (node, plugin) goes on alone, in order.
 
-Rules of this file. The rows of `delivery` are the truth; in memory there is a count for each (lane,
-plugin) that has open rows, and one task that works on the oldest of them. While the count is not
-zero, later events of that node are held back for that plugin only. Trouble with the store or the
-broker is never an attempt.
+Rules of this file. The rows of `delivery` are the truth: memory has a key for each (lane, plugin) with
+open rows, and one task that works on the oldest of them until there is none. While the key is there,
+later events of that node are held back for that plugin only. Trouble with the store or the broker is
+never an attempt, and never an end.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-import random
 import time
+from collections import deque
 from typing import TYPE_CHECKING
 
-from gateway.api import Node
 from gateway.errors import Refusal
 from gateway.failpoint import failpoint
 from gateway.flow.lanes import Item
@@ -22,7 +21,7 @@ from gateway.flow.work import Unit
 from gateway.hooks.breaker import Breakers
 from gateway.hooks.calls import Delivery
 from gateway.host.registry import Plugin
-from gateway.store import journal
+from gateway.store import journal, nodes
 
 if TYPE_CHECKING:
     from gateway.flow.dispatch import Dispatcher
@@ -30,31 +29,43 @@ if TYPE_CHECKING:
     from gateway.settings.model import Handlers
 
 log = logging.getLogger(__name__)
+# more of one plugin at once would only stand in front of the live events of all other nodes
+_AT_ONCE = 32
+_STORE_PAUSE = 1.0
+_ABSENT_PAUSE = 60.0
 
 
 class Key:
     """A (lane, plugin) that has open deliveries; the lane may change its name."""
 
-    __slots__ = ("count", "lane", "plugin", "task")
+    __slots__ = ("before", "calling", "lane", "late", "moved", "news", "pending", "plugin", "task")
 
     def __init__(self, lane: str, plugin: str) -> None:
         self.lane = lane
         self.plugin = plugin
-        self.count = 0
+        self.pending = 0
+        """Units with a row for us whose commit is under way."""
+        self.late: deque[Delivery] = deque()
+        """Calls that go on although their event is committed for the others."""
+        self.news = asyncio.Event()
         self.task: asyncio.Task[None] | None = None
+        self.calling = False
+        self.moved = False
+        """True where another key goes on for us, as soon as our present step is over."""
+        self.before: list[asyncio.Task[None]] = []
 
 
 class Retries:
-    """Open deliveries, their attempts, and a breaker for each plugin."""
+    """Open deliveries and their attempts."""
+
+    dispatcher: Dispatcher
 
     def __init__(self, parts: Parts, times: Handlers) -> None:
         self._parts = parts
         self._times = times
         self._keys: dict[tuple[str, str], Key] = {}
-        self._late: dict[tuple[int, str], tuple[Delivery, asyncio.Future[None]]] = {}
-        self._waiting: dict[int, asyncio.Future[None]] = {}
+        self._room: dict[str, asyncio.Semaphore] = {}
         self.breakers = Breakers(times.breaker_failures)
-        self.dispatcher: Dispatcher | None = None
 
     # -- what the dispatcher asks ------------------------------------------------------------
 
@@ -64,82 +75,62 @@ class Retries:
             return False
         return self.breakers.of(plugin.name).allows(now)
 
-    def row_for(
-        self, journal_id: int, plugin: str, lane: str, attempts: int, error: BaseException
-    ) -> journal.Delivery:
-        """The row after a failed attempt: open with a back-off, or dead."""
-        text = f"{type(error).__name__}: {error}"[:500]
-        state = "open" if attempts < self._times.attempts else "dead"
-        if state == "dead":
-            log.error(
-                "plugin %s gave up on message %d of %s after %d attempts (%s). "
-                "next: gateway dead show %d",
-                plugin,
-                journal_id,
-                lane,
-                attempts,
-                text,
-                journal_id,
-            )
-        pause = min(self._times.backoff * 2 ** (attempts - 1), self._times.backoff_max)
-        pause *= 0.5 + random.random() / 2  # noqa: S311 - jitter, not a secret
-        return journal.Delivery(
-            journal_id, plugin, lane, state, attempts, time.time() + pause, text
-        )
+    # -- what opens and what wakes -----------------------------------------------------------
 
-    def opened(self, lane: str, plugin: str, count: int = 1) -> None:
-        """Open rows of this (lane, plugin) are committed or about to be."""
-        key = self._keys.get((lane, plugin))
-        if key is None:
-            key = self._keys[lane, plugin] = Key(lane, plugin)
-        key.count += count
+    def hold(self, unit: Unit, plugin: str, late: Delivery | None = None) -> None:
+        """An open row goes into this unit: from now on later events of the node wait for it."""
+        key = self._key(unit.lane, plugin)
+        key.pending += 1
+        unit.keys.append(key)
+        if late is not None:
+            late.over = asyncio.get_running_loop().create_future()
+            key.late.append(late)
+
+    def committed(self, unit: Unit) -> None:
+        """The unit is on disk: its open rows are worked on from here on."""
+        for key in unit.keys:
+            key.pending -= 1
+        unit.keys.clear()
+        for row in unit.kept:
+            if row.state == "open":
+                node = self._parts.roster.find(row.lane)
+                self.open(row.lane if node is None else nodes.lane_of(node), row.plugin)
+
+    def open(self, lane: str, plugin: str) -> None:
+        """There are open rows on disk."""
+        key = self._key(lane, plugin)
+        key.news.set()
         if key.task is None:
             key.task = asyncio.ensure_future(self._work(key))
-
-    def is_late(self, delivery: Delivery) -> None:
-        """A call that goes on although its event is committed for the others."""
-        future = asyncio.get_running_loop().create_future()
-        if delivery.ended:
-            future.set_result(None)
-        self._late[delivery.item.row.id, delivery.plugin.name] = (delivery, future)
-
-    def came_late(self, delivery: Delivery) -> None:
-        """Such a call has ended (it may end before its event's commit returned)."""
-        found = self._late.get((delivery.item.row.id, delivery.plugin.name))
-        if found is not None and not found[1].done():
-            found[1].set_result(None)
-        waiting = self._waiting.pop(id(delivery), None)
-        if waiting is not None and not waiting.done():
-            waiting.set_result(None)
 
     def move(self, old: str, new: str) -> None:
         """The lane got another name."""
         for lane, plugin in [pair for pair in self._keys if pair[0] == old]:
             key = self._keys.pop((lane, plugin))
-            key.lane = new
             other = self._keys.get((new, plugin))
-            if other is not None:
-                other.count += key.count
-                if key.task is not None:
-                    key.task.cancel()
-            else:
+            if other is None:
+                key.lane = new
                 self._keys[new, plugin] = key
+            elif key.task is not None:
+                key.moved = True
+                key.news.set()
+                other.before.append(key.task)
 
-    def settled(self, unit: Unit) -> None:
-        """A retried delivery's unit is committed."""
-        waiting = self._waiting.pop(id(unit), None)
-        if waiting is not None and not waiting.done():
-            waiting.set_result(None)
+    def _key(self, lane: str, plugin: str) -> Key:
+        key = self._keys.get((lane, plugin))
+        if key is None:
+            key = self._keys[lane, plugin] = Key(lane, plugin)
+        return key
 
     @property
-    def open(self) -> int:
-        """Deliveries that wait for another attempt."""
-        return sum(key.count for key in self._keys.values())
+    def open_keys(self) -> int:
+        """How many (node, plugin) wait for another attempt."""
+        return len(self._keys)
 
     @property
     def under_way(self) -> bool:
         """True while a late or retried call is running."""
-        return bool(self._late or self._waiting)
+        return any(key.calling or key.late for key in self._keys.values())
 
     async def stop(self) -> None:
         """Stop working; the rows stay."""
@@ -151,110 +142,104 @@ class Retries:
     # -- the work ----------------------------------------------------------------------------
 
     async def _work(self, key: Key) -> None:
-        try:
-            while key.count > 0:
-                row = journal.head_delivery(self._parts.reader.connection(), key.lane, key.plugin)
-                if row is None:
-                    await asyncio.sleep(0.02)  # its commit is under way
-                elif await self._attempt(key, row):
-                    key.count -= 1
-        except asyncio.CancelledError:
-            raise
-        except Exception:
-            log.exception("retrying %s for %s stopped; it goes on after a restart", *_names(key))
-        finally:
-            if self._keys.get((key.lane, key.plugin)) is key:
-                del self._keys[key.lane, key.plugin]
+        await self._parts.careful.over.wait()
+        troubled = False
+        while True:
+            try:
+                if not await self._step(key):
+                    break
+                troubled = False
+            except Exception:  # the store cannot be read: that is nobody's attempt
+                if not troubled:
+                    log.exception("plugin %s waits for the store (%s)", key.plugin, key.lane)
+                troubled = True
+                await asyncio.sleep(_STORE_PAUSE)
+        if self._keys.get((key.lane, key.plugin)) is key:
+            del self._keys[key.lane, key.plugin]
 
-    async def _attempt(self, key: Key, row: journal.Delivery) -> bool:
-        """One attempt at the oldest open row; True where it is not open any more."""
-        late = self._late.get((row.journal_id, key.plugin))
-        if late is not None:
-            await late[1]
-            del self._late[row.journal_id, key.plugin]
-            return await self._conclude(key, row, late[0])
+    async def _step(self, key: Key) -> bool:
+        """Bring the oldest open row one step on; False where there is none left."""
+        while key.before:
+            await asyncio.wait([key.before.pop()])
+        if key.late:
+            late = key.late[0]
+            assert late.over is not None
+            await late.over
+            await self._conclude(key, late)
+            key.late.popleft()
+            return True
+        if key.moved:
+            return False
+        key.news.clear()
+        row = journal.head_delivery(self._parts.reader.connection(), key.lane, key.plugin)
+        if row is not None:
+            await self._attempt(key, row)
+            return True
+        if key.pending:
+            await key.news.wait()
+            return True
+        return False
+
+    async def _attempt(self, key: Key, row: journal.Delivery) -> None:
+        """One attempt at the oldest open row, if it is time and the plugin is there."""
         plugin = self._parts.plugin(key.plugin)
-        if plugin is None or plugin.state == "absent":
-            await self.breakers.wait(1.0)
-            return False
-        await asyncio.sleep(max(0.0, row.next_at - time.time()))
-        if not self.breakers.of(key.plugin).allows(time.monotonic()):
-            await self.breakers.wait(1.0)
-            return False
-        delivery = self._delivery(row, plugin)
-        if delivery is None:
-            dead = row._replace(state="dead", error="the journal row cannot be read any more")
-            await self._commit(self._unit(row, Item(_ghost(row)), dead))
-            return True
-        if row.attempts >= self._times.attempts:
-            dead = row._replace(state="dead", error=row.error or "it ended the gateway")
-            await self._commit(self._unit(row, delivery.item, dead))
-            return True
-        # written first: an event that ends the process must not be tried for ever
-        begun = row._replace(attempts=row.attempts + 1)
-        failpoint("retry.writing")
-        await self._parts.writer.submit(lambda c: journal.put_delivery(c, begun))
-        failpoint("retry.written")
-        future = self._waiting[id(delivery)] = asyncio.get_running_loop().create_future()
-        self._parts.runners.post({plugin.group: [delivery]})
-        await future
-        return await self._conclude(key, row, delivery)
+        if plugin is None or plugin.state != "ready":
+            await self.breakers.wait(_ABSENT_PAUSE)
+            return
+        # a clock that was put back must not keep it for hours
+        await asyncio.sleep(min(max(0.0, row.next_at - time.time()), self._times.backoff_max))
+        breaker = self.breakers.of(key.plugin)
+        if not breaker.allows(time.monotonic()):
+            await self.breakers.wait(breaker.wait(time.monotonic()))
+            return
+        try:
+            delivery = self._delivery(row, plugin)
+        except Refusal as refusal:
+            await self._commit(self.dispatcher.units.grave(row, refusal.detail))
+            return
+        async with self._room.setdefault(key.plugin, asyncio.Semaphore(_AT_ONCE)):
+            await self._call(key, row, plugin, delivery)
 
-    def _delivery(self, row: journal.Delivery, plugin: Plugin) -> Delivery | None:
+    async def _call(
+        self, key: Key, row: journal.Delivery, plugin: Plugin, delivery: Delivery
+    ) -> None:
+        key.calling = True
+        try:
+            # written first: an event that ends the process must not be tried for ever
+            failpoint("retry.writing")
+            await self._parts.writer.submit(
+                lambda c: journal.begin_attempt(c, row.journal_id, key.plugin, row.attempts + 1)
+            )
+            failpoint("retry.written")
+            delivery.over = asyncio.get_running_loop().create_future()
+            self._parts.runners.post({plugin.group: [delivery]})
+            await delivery.over
+            await self._conclude(key, delivery)
+        finally:
+            key.calling = False
+
+    def _delivery(self, row: journal.Delivery, plugin: Plugin) -> Delivery:
+        """The call that the row stands for. Raises Refusal where it cannot be made any more."""
+        if row.attempts >= self._times.attempts:
+            raise Refusal("schema", f"{row.error or 'no error'}; then it ended the gateway")
         found = journal.get(self._parts.reader.connection(), row.journal_id)
         if found is None:
-            return None
+            raise Refusal("schema", "its message is gone from the journal")
         item = Item(found._replace(lane=row.lane))
-        assert self.dispatcher is not None
-        try:
-            self.dispatcher.prepare(item)
-        except Refusal:
-            return None
+        self.dispatcher.prepare(item)
         for target, bound in self.dispatcher.targets(item):
             if target.name == plugin.name:
                 delivery = self.dispatcher.delivery(item, target, bound)
-                delivery.late = True
                 delivery.attempts = row.attempts
                 return delivery
-        return None
+        raise Refusal("schema", f"plugin {plugin.name} does not take {item.kind!r} any more")
 
-    async def _conclude(self, key: Key, row: journal.Delivery, delivery: Delivery) -> bool:
+    async def _conclude(self, key: Key, delivery: Delivery) -> None:
+        """A late or retried call has ended: its effects, or its next row, are committed alone."""
         failpoint("retry.ended")
-        if delivery.error is None:
-            unit = self._unit(row, delivery.item, None)
-            unit.lane = key.lane
-            assert self.dispatcher is not None
-            self.dispatcher.units.fill(unit, [delivery])
-            unit.fail_row = lambda plugin, error: self.row_for(
-                row.journal_id, plugin, key.lane, row.attempts + 1, error
-            )
-            await self._commit(unit)
-            return not any(kept.state == "open" for kept in unit.kept)
-        failed = self.row_for(
-            row.journal_id, key.plugin, key.lane, row.attempts + 1, delivery.error
-        )
-        await self._commit(self._unit(row, delivery.item, failed))
-        return failed.state == "dead"
-
-    def _unit(self, row: journal.Delivery, item: Item, kept: journal.Delivery | None) -> Unit:
-        node = item.node if isinstance(item.node, Node) else Node(id=0, known=False)
-        current = self._parts.roster.get(node.id) or node
-        unit = Unit(item, row.journal_id, row.lane, current)
-        unit.only = row.plugin
-        if kept is not None:
-            unit.deliveries.append(kept)
-        return unit
+        await self._commit(self.dispatcher.units.alone(delivery, key.lane))
 
     async def _commit(self, unit: Unit) -> None:
-        future = self._waiting[id(unit)] = asyncio.get_running_loop().create_future()
-        assert self.dispatcher is not None
+        unit.over = asyncio.get_running_loop().create_future()
         self.dispatcher.commits.queue(unit)
-        await future
-
-
-def _names(key: Key) -> tuple[str, str]:
-    return key.plugin, key.lane
-
-
-def _ghost(row: journal.Delivery) -> journal.Row:
-    return journal.Row(row.journal_id, 0.0, 0.0, "host", "journal", "", row.lane, "", b"", 0)
+        await unit.over

@@ -6,7 +6,6 @@ in one transaction (rule 1). A unit can be applied a second time (rule 19).
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -16,19 +15,23 @@ from gateway.api import Node
 from gateway.failpoint import failpoint
 from gateway.hooks.tx import Gathered
 from gateway.store import journal, nodes, outbox
-from gateway.store.sqlite import Connection, is_trouble
+from gateway.store.sqlite import Connection, UndoneError, at_most, is_trouble
 
 CHANGES = ("lifecycle_state", "life")
+# seconds for the statements of one plugin for one event; everybody else's commit waits behind them
+_LONGEST = 5.0
 
 
 class Effect:
     """One plugin's gathered work with the ids that its rows will get."""
 
-    __slots__ = ("change_ids", "parcels", "plugin", "tx")
+    __slots__ = ("broke", "change_ids", "parcels", "plugin", "tx")
 
     def __init__(self, plugin: str, tx: Gathered, node_id: int, ids: Ids, now: float) -> None:
         self.plugin = plugin
         self.tx = tx
+        self.broke: Exception | None = None
+        """What ended the transaction of everybody the last time, and is not done again."""
         self.parcels = [_parcel(ids.outbox(), node_id, now, *spec) for spec in tx.publishes]
         self.change_ids = [ids.journal() for _ in CHANGES] if tx.node_changes else []
 
@@ -71,7 +74,8 @@ class Unit:
 
     __slots__ = (
         "answer", "before", "change_row", "changes", "deliveries", "effects", "fail_row", "failed",
-        "item", "journal_id", "kept", "lane", "late", "node", "only", "parcels", "replaced", "tried",
+        "hopeless", "item", "journal_id", "kept", "keys", "lane", "node", "only", "over", "parcels",
+        "replaced", "tried",
     )  # fmt: skip
 
     def __init__(self, item: Any, journal_id: int, lane: str, node: Node) -> None:
@@ -84,8 +88,10 @@ class Unit:
         self.deliveries: list[journal.Delivery] = []
         self.only: str | None = None
         self.answer: str | None = None
-        self.late: list[Any] = []
+        self.keys: list[Any] = []
+        self.over: Any = None
         self.tried = False
+        self.hopeless = False
         self.change_row: Callable[[int, str, str | None, str, str], journal.Row] | None = None
         self.fail_row: Callable[[str, Exception], journal.Delivery] = _no_row
         self._reset()
@@ -98,6 +104,15 @@ class Unit:
         self.changes: list[journal.Row] = []
         self.kept: list[journal.Delivery] = []
 
+    def give_up(self, why: str) -> None:
+        """No effects, and a dead letter in the name of the plugin, or of nobody."""
+        self.hopeless = True
+        self.effects.clear()
+        plugin = self.only or "-"
+        self.deliveries = [
+            journal.Delivery(self.journal_id, plugin, self.lane, "dead", 1, 0.0, why[:500])
+        ]
+
     def apply(self, connection: Connection, now: float, *, guarded: bool = True) -> Unit:
         """Do it all; guarded, what a plugin's own statement breaks is undone for that plugin alone."""
         if self.tried and self._applied(connection):
@@ -105,7 +120,9 @@ class Unit:
         self.tried = True
         self._reset()
         for effect in self.effects:
-            if not effect.tx.empty:
+            if effect.broke is not None:
+                self.failed.append((effect.plugin, effect.broke))
+            elif not effect.tx.empty:
                 (self._guard if guarded else self._apply_effect)(connection, effect, now)
         for lane in self.left:
             journal.move_lane(connection, lane, nodes.lane_of(self.node))
@@ -157,7 +174,7 @@ class Unit:
         try:
             self._apply_effect(connection, effect, now)
         except Exception as error:
-            if is_trouble(error):
+            if is_trouble(error) or isinstance(error, UndoneError):
                 raise
             connection.execute("ROLLBACK TO effect")
             self.node = node
@@ -168,8 +185,8 @@ class Unit:
         failpoint("effect.begun")
         changes = self._write_node(connection, effect, now)
         failpoint("effect.node")
-        for sql, params in effect.tx.writes:
-            connection.execute(sql, params)
+        if effect.tx.writes:
+            _run(connection, effect)
         failpoint("effect.rows")
         replaced = outbox.put(connection, effect.parcels)
         if changes:
@@ -194,6 +211,19 @@ class Unit:
         return [tell(number, *difference, effect.plugin) for number, difference in told]
 
 
+def _run(connection: Connection, effect: Effect) -> None:
+    """A plugin's statements. Raises UndoneError where one ended the transaction of everybody."""
+    try:
+        with at_most(connection, _LONGEST):
+            for sql, params in effect.tx.writes:
+                connection.execute(sql, params)
+    except Exception as error:
+        if connection.in_transaction or is_trouble(error):
+            raise
+        effect.broke = error
+        raise UndoneError from error
+
+
 def apply_all(connection: Connection, units: list[Unit], now: float) -> list[Unit]:
     """Apply them; only where a statement breaks, all of them again with a savepoint for each plugin.
 
@@ -205,7 +235,7 @@ def apply_all(connection: Connection, units: list[Unit], now: float) -> list[Uni
         for unit in units:
             unit.apply(connection, now, guarded=False)
     except Exception as error:
-        if is_trouble(error):
+        if is_trouble(error) or isinstance(error, UndoneError):
             raise
         connection.execute("ROLLBACK TO units")
         for unit in units:
@@ -251,8 +281,3 @@ def _parcel(
 
 def _no_row(plugin: str, error: Exception) -> journal.Delivery:
     raise AssertionError(f"{plugin} failed in a unit without a journal row: {error}")
-
-
-def answer_text(ok: bool, result: Mapping[str, Any]) -> str:
-    """The JSON that a command's journal row keeps."""
-    return json.dumps({"ok": ok, "result": dict(result)}, ensure_ascii=False, default=str)

@@ -43,6 +43,10 @@ class Breaker:
         self._retry_at = now + self._pause  # half-open: this one may, the next one waits
         return True
 
+    def wait(self, now: float) -> float:
+        """Seconds until a call may be made."""
+        return 0.0 if self._retry_at is None else max(0.05, self._retry_at - now)
+
     def succeeded(self) -> bool:
         """A call went well; True where that closed the breaker."""
         closed = self._retry_at is not None
@@ -94,7 +98,7 @@ class Breakers:
     def reset(self, plugin: str) -> None:
         """The operator says that the plugin is well again."""
         self.of(plugin).reset()
-        self._tell()
+        self.tell()
 
     async def wait(self, most: float) -> None:
         """Until some plugin works again, or for `most` seconds."""
@@ -110,18 +114,20 @@ class Breakers:
         if delivery.error is None:
             if self.of(name).succeeded():
                 log.info("plugin %s works again", name)
-                self._tell()
+                self.tell()
             return
-        reason = f"{type(delivery.error).__name__}: {delivery.error}"
+        reason, trace, is_store = delivery.error
         log.warning(
-            "plugin %s failed on %s of %s (attempt %d): %s",
+            "plugin %s failed on %s of %s (attempt %d): %s%s",
             name,
             delivery.item.kind,
             delivery.item.row.lane,
             delivery.attempts + 1,
             reason,
-            exc_info=delivery.error if delivery.attempts == 0 else None,
+            f"\n{trace}" if delivery.attempts == 0 and trace else "",
         )
+        if is_store:
+            return
         if delivery.attempts == 0 and self.of(name).failed(time.monotonic(), reason):
             log.error(
                 "plugin %s failed %d times in a row (%s); switched off, its messages are kept. "
@@ -132,6 +138,7 @@ class Breakers:
                 name,
             )
 
-    def _tell(self) -> None:
+    def tell(self) -> None:
+        """Whoever waits looks again: a plugin works, or is there, again."""
         self._news.set()
         self._news = asyncio.Event()

@@ -1,36 +1,47 @@
 """One hook of one plugin for one event: where it runs, how long it may, and that it harms nobody.
 
 Rules of this file. Batches are handed between threads, never single calls. A plugin of an event is
-called directly on its thread; time budgets are kept by `Runners.watch`, which looks at who has been
-running for how long, and never by a timer around each call (that costs 20 to 80 times the call).
-Whatever a plugin raises, `SystemExit` included, is its own failure and ends here.
+called directly on its thread. A call is over once: whoever takes it out of `running`, its own thread
+or the watchdog (`runners.py`), says how it ended. Whatever a plugin raises, `SystemExit` included, is
+its own failure and ends here; so does a process that it forked and let come back to us.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import inspect
+import os
 import threading
 import time
+from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine, Generator
-from concurrent.futures import Future
 from functools import partial
 from typing import Any
 
 from gateway.failpoint import failpoint
+from gateway.hooks.failure import Failure
 from gateway.hooks.loops import LoopThread, Pool
 from gateway.hooks.tx import Gathered
 from gateway.host.registry import Bound, Plugin
 
 _claiming = threading.Lock()
+_NOT_THERE = object()
+_forks = [0]
+"""How many forks lie between this process and the one that imported us."""
+
+
+def _count_fork() -> None:
+    _forks[0] += 1
+
+
+os.register_at_fork(after_in_child=_count_fork)
 
 
 class Delivery:
     """One event on its way through one plugin."""
 
     __slots__ = (
-        "attempts", "bound", "claimed", "ended", "error", "event", "item", "late", "node",
+        "attempts", "bound", "claimed", "ended", "error", "event", "item", "node", "over",
         "plugin", "started", "task", "tx",
     )  # fmt: skip
 
@@ -44,10 +55,11 @@ class Delivery:
         self.attempts = 0
         self.claimed = False
         self.ended = False
-        self.late = False
-        self.error: BaseException | None = None
+        self.error: Failure | None = None
         self.started = 0.0
         self.task: asyncio.Task[None] | None = None
+        self.over: asyncio.Future[None] | None = None
+        """For a call that goes on alone: whoever waits for its end, on the gateway's loop."""
 
     def claim(self) -> bool:
         """True for the one who may run it."""
@@ -71,30 +83,53 @@ class Runner:
         self.took: Callable[[Delivery], None] = lambda _delivery: None
         self.thread = thread
         self.pool = Pool(thread.name)
+        self.waiting: dict[Delivery, None] = {}
+        """Posted, and not begun."""
         self.running: dict[Delivery, None] = {}
         self._home = home
         self._report = report
-        self._finished: list[Delivery] = []
+        self._finished: deque[Delivery] = deque()
         self._flushing = False
+        self._forks = _forks[0]
 
     def post(self, batch: list[Delivery]) -> bool:
         """Hand a list over; False where the loop is closed."""
+        self.waiting.update(dict.fromkeys(batch))
         self.thread.start()
         return self.thread.post(self._begin, batch)
 
+    def give_up(self, delivery: Delivery, failure: Failure) -> bool:
+        """On the gateway's loop: end a call that does not end; False where it just has."""
+        if self.running.pop(delivery, _NOT_THERE) is _NOT_THERE:
+            return False
+        delivery.tx.close()
+        delivery.error = failure
+        if delivery.task is not None:
+            self.thread.post(delivery.task.cancel)
+        elif not delivery.bound.is_async:
+            self.pool.grow()  # its thread may never come back
+        return True
+
     def _begin(self, batch: list[Delivery]) -> None:
         for delivery in batch:
-            if not delivery.claim():
-                continue
-            delivery.started = time.monotonic()
-            self.running[delivery] = None
             if delivery.bound.is_async:
-                self._begin_async(delivery)
+                if self._take(delivery):
+                    self._begin_async(delivery)
             elif delivery.plugin.manifest.eager:
-                self._run_plain(delivery)
+                if self._take(delivery):
+                    self._run_plain(delivery)
             else:
                 self.pool.submit(partial(self._run_in_pool, delivery))
         self._flush()
+
+    def _take(self, delivery: Delivery) -> bool:
+        """True where this thread may run it, from now on."""
+        self.waiting.pop(delivery, None)
+        if not delivery.claim():
+            return False
+        delivery.started = time.monotonic()
+        self.running[delivery] = None
+        return True
 
     def _begin_async(self, delivery: Delivery) -> None:
         try:
@@ -132,17 +167,21 @@ class Runner:
             self._end(delivery, None)
 
     def _run_in_pool(self, delivery: Delivery) -> None:
-        delivery.started = time.monotonic()  # the time in the queue is not the handler's
-        self._run_plain(delivery)
-        self.thread.post(self._flush_soon)
+        if self._take(delivery):
+            self._run_plain(delivery)
+            self.thread.post(self._flush_soon)
 
     def _end(self, delivery: Delivery, error: BaseException | None) -> None:
+        if _forks[0] != self._forks:
+            os._exit(0)  # the hook forked, and this is the child: there is no gateway around it
         failpoint("hook.after")
-        delivery.error = error
         delivery.tx.close()
-        if error is None:
+        failure = None if error is None else Failure.of(error)
+        if self.running.pop(delivery, _NOT_THERE) is _NOT_THERE:
+            return  # given up
+        delivery.error = failure
+        if failure is None:
             self.took(delivery)
-        self.running.pop(delivery, None)
         self._finished.append(delivery)
 
     def _flush_soon(self) -> None:
@@ -152,126 +191,16 @@ class Runner:
 
     def _flush(self) -> None:
         self._flushing = False
-        if self._finished:
-            finished, self._finished = self._finished, []
+        finished: list[Delivery] = []
+        with contextlib.suppress(IndexError):  # other threads put in, and may take out, meanwhile
+            while True:
+                finished.append(self._finished.popleft())
+        if finished:
             with contextlib.suppress(RuntimeError):  # the gateway is gone; the journal has them
                 self._home.call_soon_threadsafe(self._report, finished)
 
 
 Report = Callable[[list[Delivery]], None]
-
-
-class Runners:
-    """The runner of each group of plugins, and the one watchdog over all of them."""
-
-    def __init__(self, home: asyncio.AbstractEventLoop, report: Report, budget: float) -> None:
-        self._home = home
-        self._report = report
-        self._budget = budget
-        # called on the plugin's thread as soon as a call has succeeded, before the next one there
-        self.took: Callable[[Delivery], None] = lambda _delivery: None
-        self._runners: dict[str, Runner] = {}
-        self._abandoned: list[Runner] = []
-
-    def of(self, group: str) -> Runner:
-        """The runner of a group, made when first asked for."""
-        runner = self._runners.get(group)
-        if runner is None:
-            thread = LoopThread(f"plugins-{group}")
-            runner = self._runners[group] = Runner(thread, self._home, self._report)
-            runner.took = self.took
-        return runner
-
-    def put(self, group: str, runner: Runner) -> None:
-        """A runner that somebody else made."""
-        self._runners[group] = runner
-
-    def post(self, batches: dict[str, list[Delivery]]) -> None:
-        """Hand each group its list."""
-        for group, batch in batches.items():
-            self.of(group).post(batch)
-
-    def ask(self, plugin: Plugin, bound: Bound, **values: Any) -> Future[Any]:
-        """Call a hook that is no event (`startup`, `health`, a job ...) on the plugin's own thread.
-
-        The future may be awaited from any loop through `asyncio.wrap_future`.
-        """
-        answer: Future[Any] = Future()
-        runner = self.of(plugin.group)
-        runner.thread.start()
-        if bound.is_async or plugin.manifest.eager:
-            posted = runner.thread.post(_ask_on_loop, runner.thread.loop, answer, bound, values)
-        else:
-            posted = runner.thread.post(
-                lambda: runner.pool.submit(lambda: _ask_plain(answer, bound, values))
-            )
-        if not posted:
-            answer.set_exception(RuntimeError("the plugin's loop is closed"))
-        return answer
-
-    def watch(self, now: float) -> list[Delivery]:
-        """Give up what ran over its budget; returns these deliveries, failed with TimeoutError.
-
-        A group whose loop is blocked by one of its plugins goes on with a new thread; the old one
-        cannot be killed and stays behind as a daemon.
-        """
-        given_up: list[Delivery] = []
-        for group, runner in list(self._runners.items()):
-            over = [d for d in list(runner.running) if now - d.started > self._budget]
-            for delivery in over:
-                runner.running.pop(delivery, None)
-                _give_up(delivery, runner, self._budget)
-                given_up.append(delivery)
-            if over and runner.owns_thread and runner.thread.blocked_for(now) > self._budget / 2:
-                del self._runners[group]
-                self._abandoned.append(runner)
-        return given_up
-
-    def stop(self) -> None:
-        """End the threads that come round; those that hang are daemons."""
-        for runner in self._runners.values():
-            runner.pool.stop()
-            if runner.owns_thread:
-                runner.thread.stop()
-        for runner in self._abandoned:
-            runner.thread.post(runner.thread.loop.stop)
-
-
-def _give_up(delivery: Delivery, runner: Runner, budget: float) -> None:
-    delivery.tx.close()
-    delivery.error = TimeoutError(f"no answer within {budget:g} s")
-    if delivery.task is not None:
-        runner.thread.post(delivery.task.cancel)
-
-
-def _ask_on_loop(
-    loop: asyncio.AbstractEventLoop, answer: Future[Any], bound: Bound, values: dict[str, Any]
-) -> None:
-    async def run() -> None:
-        try:
-            result = bound.ask(**values)
-            answer.set_result(await result if inspect.isawaitable(result) else result)
-        except BaseException as error:  # noqa: BLE001 - a plugin's failure is its own
-            answer.set_exception(_as_exception(error))
-
-    task = loop.create_task(run())
-    answer.add_done_callback(
-        lambda done: loop.call_soon_threadsafe(task.cancel) if done.cancelled() else None
-    )
-
-
-def _ask_plain(answer: Future[Any], bound: Bound, values: dict[str, Any]) -> None:
-    try:
-        answer.set_result(bound.ask(**values))
-    except BaseException as error:  # noqa: BLE001 - a plugin's failure is its own
-        answer.set_exception(_as_exception(error))
-
-
-def _as_exception(error: BaseException) -> Exception:
-    """A future that carries `SystemExit` would end whoever asks for its result."""
-    if isinstance(error, Exception):
-        return error
-    return RuntimeError(f"{type(error).__name__}: {error}")
 
 
 class _go_on:

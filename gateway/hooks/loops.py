@@ -54,11 +54,20 @@ class LoopThread:
 
     def stop(self, patience: float = 1.0) -> None:
         """Cancel what runs and end the thread, if it comes round in time."""
-        if not self._started:
+        self.end()
+        self.join(patience)
+
+    def end(self) -> None:
+        """Cancel what runs and end, as soon as the loop comes round."""
+        if self._started:
+            self.post(self.loop.stop)
+        else:
             self.loop.close()
-            return
-        if self.post(self.loop.stop):
-            self.thread.join(patience)
+
+    def join(self, patience: float) -> None:
+        """Wait for the thread's end."""
+        if self._started:
+            self.thread.join(max(0.0, patience))
 
     def _run(self) -> None:
         asyncio.set_event_loop(self.loop)
@@ -80,21 +89,34 @@ class LoopThread:
 class Pool:
     """A few daemon threads, made when needed, for functions that may block."""
 
-    def __init__(self, name: str, size: int = 4) -> None:
+    def __init__(self, name: str, size: int = 4, most: int = 64) -> None:
         self._name = name
         self._size = size
+        self._most = most
         self._queue: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
         self._idle = threading.Semaphore(0)
+        self._lock = threading.Lock()
         self._threads = 0
 
     def submit(self, work: Callable[[], None]) -> None:
-        """Run `work` on one of the threads; it must not raise. Called from one thread only."""
+        """Run `work` on one of the threads; it must not raise."""
         self._queue.put(work)
-        if not self._idle.acquire(blocking=False) and self._threads < self._size:
+        self._staff()
+
+    def grow(self) -> None:
+        """One of the threads hangs, perhaps for good: another one takes its place."""
+        with self._lock:
+            self._size = min(self._size + 1, self._most)
+        if not self._queue.empty():
+            self._staff()
+
+    def _staff(self) -> None:
+        with self._lock:
+            if self._idle.acquire(blocking=False) or self._threads >= self._size:
+                return
             self._threads += 1
-            threading.Thread(
-                target=self._run, name=f"{self._name}-{self._threads}", daemon=True
-            ).start()
+            name = f"{self._name}-{self._threads}"
+        threading.Thread(target=self._run, name=name, daemon=True).start()
 
     def stop(self) -> None:
         """Let idle threads end; one that hangs stays behind as a daemon."""

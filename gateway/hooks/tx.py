@@ -7,8 +7,11 @@ to, a value that JSON cannot carry. After its hook a `tx` is closed, so that not
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
+
+import msgspec
 
 from gateway.api import NODE_FIELDS, Node
 from gateway.errors import DataError
@@ -18,11 +21,19 @@ from gateway.store import nodes
 if TYPE_CHECKING:
     from gateway.store.reader import Reader
 
+MOST, MOST_BYTES = 10_000, 16 << 20
+_CHANGES = re.compile(
+    r"(?:\s|--[^\n]*\n|/\*.*?\*/)*(?:INSERT|UPDATE|DELETE|REPLACE|WITH)\b", re.I | re.S
+)
+
 
 class Gathered:
     """The `Tx` of one plugin for one event (its contract is `gateway.api.Tx`)."""
 
-    __slots__ = ("_reader", "_roster", "closed", "node_changes", "publishes", "result", "writes")
+    __slots__ = (
+        "_reader", "_roster", "_size", "answered", "closed", "node_changes", "publishes", "result",
+        "writes",
+    )  # fmt: skip
 
     def __init__(self, reader: Reader, roster: nodes.Roster) -> None:
         self._reader = reader
@@ -32,10 +43,19 @@ class Gathered:
         self.node_changes: dict[str, Any] = {}
         self.publishes: list[tuple[str, bytes, dict[str, Any]]] = []
         self.result: tuple[bool, dict[str, Any]] | None = None
+        self.answered: str | None = None
+        self._size = 0
 
     def write(self, sql: str, *params: object) -> None:
-        """Gather a statement."""
+        """Gather a statement; what would end everybody's transaction is refused here."""
         self._open()
+        if not _CHANGES.match(sql):
+            raise DataError(
+                f"not a statement that changes rows: {sql[:80]!r}",
+                why="the host begins and commits; tables are made by migrations",
+                hint="INSERT, UPDATE, DELETE or REPLACE; tx.read for SELECT",
+            )
+        self._more(len(sql) + sum(len(p) for p in params if isinstance(p, str | bytes)))
         self.writes.append((sql, params))
 
     def read(self, sql: str, *params: object) -> list[tuple[Any, ...]]:
@@ -73,14 +93,18 @@ class Gathered:
         """Gather a message; what JSON or MQTT cannot carry is refused here, not later."""
         self._open()
         check_topic(topic)
-        options: dict[str, Any] = {"qos": qos, "retain": retain}
+        if qos not in (0, 1, 2):
+            raise DataError(f"there is no QoS {qos!r}", hint="1, the default, is followed")
+        options: dict[str, Any] = {"qos": qos, "retain": bool(retain)}
         if stamp:
-            options["stamp"] = [stamp] if isinstance(stamp, str) else list(stamp)
+            options["stamp"] = [stamp] if isinstance(stamp, str) else [*map(str, stamp)]
         if sign:
-            options["sign"] = list(sign)
-        self.publishes.append(
-            (topic, encode(payload), {**options, "_expires": expires, "_replace": replace})
-        )
+            options["sign"] = [*map(str, sign)]
+        options["_expires"] = None if expires is None else float(expires)
+        options["_replace"] = None if replace is None else str(replace)
+        body = encode(payload)
+        self._more(len(body))
+        self.publishes.append((topic, body, options))
 
     def clear_retained(self, topic: str) -> None:
         """Gather an empty retained message."""
@@ -92,7 +116,8 @@ class Gathered:
     def answer(self, result: Mapping[str, Any], *, ok: bool = True) -> None:
         """Gather the answer to a command."""
         self._open()
-        self.result = (ok, dict(result))
+        self.result = (bool(ok), dict(result))
+        self.answered = answer_text(*self.result)
 
     @property
     def empty(self) -> bool:
@@ -103,9 +128,24 @@ class Gathered:
         """From here on every use is a mistake."""
         self.closed = True
 
+    def _more(self, size: int) -> None:
+        """One commit carries the work of many plugins: none of them may fill it."""
+        self._size += size
+        if len(self.writes) + len(self.publishes) >= MOST or self._size > MOST_BYTES:
+            raise DataError(
+                f"more than {MOST:,} statements and messages, or {MOST_BYTES >> 20} MiB, for one event",
+                why="the commit holds the work of all plugins, and all of them would wait",
+                hint="do it in steps: a job and its turns come again",
+            )
+
     def _open(self) -> None:
         if self.closed:
             raise RuntimeError("this tx is closed: its hook has returned or was given up")
+
+
+def answer_text(ok: bool, result: Mapping[str, Any]) -> str:
+    """The JSON that a command's journal row keeps. Raises what JSON cannot carry."""
+    return msgspec.json.encode({"ok": ok, "result": dict(result)}, enc_hook=str).decode()
 
 
 def check_topic(topic: str) -> None:

@@ -7,7 +7,7 @@ as a dead letter. A clean exit leaves nothing behind, and costs nothing.
 
 from __future__ import annotations
 
-import json
+import asyncio
 import logging
 import os
 from collections.abc import Iterable
@@ -31,6 +31,8 @@ class Careful:
         self._trying = folder / TRYING
         self._heads: set[int] = set()
         self._last = (0, 0)
+        self.over = asyncio.Event()
+        """Set where nothing is watched any more: until then nothing else runs that could end us."""
 
     def begin(self, heads: Iterable[int]) -> None:
         """The gateway starts; `heads` are the first waiting rows of all lanes."""
@@ -43,6 +45,8 @@ class Careful:
                     len(self._heads),
                 )
         self._running.write_text(f"{os.getpid()}\n")
+        if not self._heads:
+            self.over.set()
 
     def end(self) -> None:
         """The gateway has stopped cleanly."""
@@ -62,7 +66,7 @@ class Careful:
         if times > TIMES:
             return False
         with self._trying.open("w") as file:
-            json.dump({"id": journal_id, "times": times}, file)
+            file.write(f"{journal_id} {times}\n")
             file.flush()
             failpoint("careful.writing")
             os.fsync(file.fileno())
@@ -75,10 +79,11 @@ class Careful:
             self._heads.discard(journal_id)
             if not self._heads:
                 self._trying.unlink(missing_ok=True)
+                self.over.set()
 
     def _read(self) -> tuple[int, int]:
         try:
-            found = json.loads(self._trying.read_text())
-            return int(found["id"]), int(found["times"])
-        except (OSError, ValueError, KeyError, TypeError):
+            number, times = self._trying.read_text().split()
+            return int(number), int(times)
+        except (OSError, ValueError):
             return 0, 0

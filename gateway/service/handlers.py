@@ -13,14 +13,14 @@ import asyncio
 import inspect
 import logging
 import threading
-import time
 from collections.abc import Awaitable, Callable, Iterable
 from functools import partial
 from typing import Any
 
 from gateway.api import Manifest
-from gateway.hooks.calls import Delivery, Report, Runner, Runners
+from gateway.hooks.calls import Delivery, Report, Runner
 from gateway.hooks.loops import LoopThread
+from gateway.hooks.runners import Runners
 from gateway.service.filters import matches
 from gateway.store import journal
 
@@ -145,9 +145,7 @@ class HandlerRunner(Runner):
 
     def _begin_on(self, loop: asyncio.AbstractEventLoop, batch: list[Delivery]) -> None:
         for delivery in batch:
-            if delivery.claim():
-                delivery.started = time.monotonic()
-                self.running[delivery] = None
+            if self._take(delivery):
                 delivery.task = loop.create_task(self._run(loop, delivery))
 
     async def _run(self, loop: asyncio.AbstractEventLoop, delivery: Delivery) -> None:
@@ -171,12 +169,9 @@ class HandlerRunner(Runner):
         self._flush()
 
     def _in_pool(self, delivery: Delivery) -> None:
-        if not delivery.claim():
-            return
-        delivery.started = time.monotonic()
-        self.running[delivery] = None
-        self._run_plain(delivery)
-        self._flush()
+        if self._take(delivery):
+            self._run_plain(delivery)
+            self._flush()
 
 
 class Handlers:

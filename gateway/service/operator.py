@@ -6,19 +6,21 @@ so that asking twice does it once and the answer survives a restart.
 
 from __future__ import annotations
 
-import json
 import logging
 import time
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
+
+import msgspec
 
 from gateway.api import Node
 from gateway.errors import DataError
 from gateway.failpoint import failpoint
-from gateway.flow.lanes import Item
-from gateway.flow.work import Effect, answer_text
-from gateway.hooks.tx import Gathered
+from gateway.flow.lanes import Item, Lanes
+from gateway.flow.work import Effect
+from gateway.hooks.tx import Gathered, answer_text
 from gateway.protocol.topics import TEMP_GH, TEMP_ZONE, Topics
+from gateway.service.dead import DeadLetters
 from gateway.store import journal, nodes, outbox
 from gateway.store.commands import Asked, dedupe_key
 from gateway.store.sqlite import Connection
@@ -31,19 +33,32 @@ log = logging.getLogger(__name__)
 Done = tuple[bool, dict[str, Any]]
 
 
+class Close(Protocol):
+    """One transaction: the command's row, its answer, and what it does."""
+
+    def __call__(
+        self,
+        asked: Asked,
+        done: Done,
+        effect: Callable[[Connection], Any] = ...,
+        after: Callable[[Any], None] = ...,
+    ) -> None: ...
+
+
 class Operator:
     """Takes commands from the watch on `commands.db`."""
 
-    def __init__(self, parts: Parts, intake: Intake) -> None:
+    def __init__(self, parts: Parts, lanes: Lanes, intake: Intake) -> None:
         self._parts = parts
         self._intake = intake
+        dead = DeadLetters(parts, lanes, self._close)
         self.facts: Callable[[], dict[str, Any]] = dict
         self._verbs: dict[str, Callable[[Asked, dict[str, Any]], Any]] = {
             "status": self._status,
             "publish": self._publish,
             "nodes.forget": self._forget,
-            "dead.replay": self._replay,
-            "dead.drop": self._drop,
+            "dead.replay": dead.replay,
+            "dead.drop": dead.drop,
             "plugins.reset": self._reset,
         }
 
@@ -51,7 +66,7 @@ class Operator:
         """One command, new or seen before."""
         failpoint("command.taken")
         try:
-            args = json.loads(asked.args or "{}")
+            args = msgspec.json.decode(asked.args or "{}")
         except ValueError:
             args = None
         if not isinstance(args, dict):
@@ -153,63 +168,6 @@ class Operator:
             if name
             for topic in (topics.of(gh, zone, name, kind) for kind in ("status", "lwt"))
         ]  # fmt: skip
-
-    def _dead(self, args: Mapping[str, Any]) -> tuple[str, tuple[Any, ...]]:
-        """A condition over dead deliveries from what the operator named."""
-        if args.get("id") is not None:
-            return "journal_id = ?", (int(args["id"]),)
-        if args.get("plugin"):
-            return "plugin = ?", (str(args["plugin"]),)
-        if args.get("all"):
-            return "1 = 1", ()
-        raise DataError("say which: an id, --plugin NAME or --all")
-
-    def _replay(self, asked: Asked, args: Mapping[str, Any]) -> None:
-        where, params = self._dead(args)
-        found = self._parts.reader.tuples(
-            f"SELECT lane, plugin, count(*) FROM delivery WHERE state = 'dead' AND plugin <> '-' "
-            f"AND {where} GROUP BY lane, plugin",
-            *params,
-        )
-
-        def write(connection: Connection) -> None:
-            connection.execute(
-                "UPDATE journal SET state = 2, flags = flags | 4 WHERE id IN (SELECT journal_id "
-                f"FROM delivery WHERE state = 'dead' AND plugin <> '-' AND {where})",
-                params,
-            )
-            connection.execute(
-                "UPDATE delivery SET state = 'open', attempts = 0, next_at = 0 "
-                f"WHERE state = 'dead' AND plugin <> '-' AND {where}",
-                params,
-            )
-
-        def after(_result: Any) -> None:
-            for lane, plugin, count in found:
-                self._parts.retries.opened(lane, plugin, count)
-
-        total = sum(count for _, _, count in found)
-        self._close(asked, (True, {"replayed": total}), write, after)
-
-    def _drop(self, asked: Asked, args: Mapping[str, Any]) -> None:
-        doomed: list[tuple[str, tuple[Any, ...]]] = []
-        if args.get("refused") is not None:
-            doomed.append(("refused WHERE id = ?", (int(args["refused"]),)))
-        else:
-            where, params = self._dead(args)
-            doomed.append((f"delivery WHERE state = 'dead' AND {where}", params))
-            if args.get("all"):
-                doomed.append(("refused", ()))
-
-        def write(connection: Connection) -> None:
-            for rows, params in doomed:
-                connection.execute(f"DELETE FROM {rows}", params)
-
-        count = sum(
-            self._parts.reader.tuples(f"SELECT count(*) FROM {rows}", *params)[0][0]
-            for rows, params in doomed
-        )
-        self._close(asked, (True, {"dropped": count}), write)
 
     def _reset(self, asked: Asked, args: Mapping[str, Any]) -> None:
         name = str(args.get("plugin", ""))

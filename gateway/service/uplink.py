@@ -95,6 +95,7 @@ class Uplink:
         """A handler that was subscribed while the gateway runs, or has come back."""
         before = self.wanted()
         self._parts.handlers.add(handler)
+        self._parts.retries.breakers.tell()
         after = self.wanted()
         await self._remember()
         for session, filters in after.items():

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from gateway.failpoint import failpoint
 from gateway.store.sqlite import Connection
@@ -19,6 +19,10 @@ LEAST = 1000
 """Rows that pruning leaves: as many as a broker keeps for us, by its own settings."""
 
 COLUMNS = "id, at, observed, session, class, kind, lane, topic, payload, crc, flags, copies, first_seq, dedupe"
+_LANE_OF = (
+    "SELECT coalesce(hardware_id, uid) FROM nodes "
+    "WHERE id = (SELECT node_id FROM node_names WHERE name = ?)"
+)
 _INSERT = f"INSERT OR IGNORE INTO journal ({COLUMNS}) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?)"
 
 
@@ -42,7 +46,8 @@ class Row(NamedTuple):
 
     def intact(self) -> bool:
         """False where the bytes are not those that were written (rule 20)."""
-        return self.crc == checksum(self.topic, self.payload)
+        sound = isinstance(self.topic, str) and isinstance(self.payload, bytes)
+        return sound and self.crc == checksum(self.topic, self.payload)
 
 
 class Refused(NamedTuple):
@@ -141,9 +146,23 @@ class Delivery(NamedTuple):
 
 
 def put_delivery(connection: Connection, delivery: Delivery) -> None:
-    """Write a delivery's row anew."""
-    connection.execute("INSERT OR REPLACE INTO delivery VALUES (?,?,?,?,?,?,?)", delivery)
+    """Write a delivery's row anew, in the lane that its node has by now."""
+    lane = delivery.lane
+    found = connection.execute(_LANE_OF, (lane,)).fetchone()
+    if found is not None:
+        lane = found[0].lower()
+    row = delivery._replace(lane=lane)
+    connection.execute("INSERT OR REPLACE INTO delivery VALUES (?,?,?,?,?,?,?)", row)
     failpoint("delivery.put")
+
+
+def begin_attempt(connection: Connection, journal_id: int, plugin: str, attempts: int) -> None:
+    """An open delivery is about to be tried for the so-manieth time."""
+    connection.execute(
+        "UPDATE delivery SET attempts = ? WHERE journal_id = ? AND plugin = ? AND state = 'open'",
+        (attempts, journal_id, plugin),
+    )
+    failpoint("delivery.begun")
 
 
 def end_delivery(connection: Connection, journal_id: int, plugin: str) -> None:
@@ -179,6 +198,33 @@ def head_delivery(connection: Connection, lane: str, plugin: str) -> Delivery | 
         (plugin, lane),
     ).fetchone()
     return None if row is None else Delivery(*row)
+
+
+class Replayed(NamedTuple):
+    """(lane, plugin) with rows that are open again, and whole messages that wait again."""
+
+    deliveries: list[tuple[str, str]]
+    rows: list[Row]
+
+
+def replay(connection: Connection, where: str, params: Sequence[Any]) -> Replayed:
+    """Open dead deliveries again; a message that never got to a plugin (`-`) waits again."""
+    mine = f"state = 'dead' AND {where}"
+    chosen = f"(SELECT journal_id FROM delivery WHERE plugin {{}} '-' AND {mine})"
+    whole = f"WHERE id IN {chosen.format('=')}"
+    rows = [Row(*r) for r in connection.execute(f"SELECT {COLUMNS} FROM journal {whole}", params)]
+    pairs = connection.execute(
+        f"SELECT DISTINCT lane, plugin FROM delivery WHERE plugin <> '-' AND {mine}", params
+    ).fetchall()
+    connection.execute(f"UPDATE journal SET state = 0, flags = flags | 4 {whole}", params)
+    connection.execute(
+        f"UPDATE journal SET state = 2, flags = flags | 4 WHERE id IN {chosen.format('<>')}", params
+    )
+    connection.execute(f"DELETE FROM delivery WHERE plugin = '-' AND {mine}", params)
+    connection.execute(
+        f"UPDATE delivery SET state = 'open', attempts = 0, next_at = 0 WHERE {mine}", params
+    )
+    return Replayed(pairs, [row._replace(flags=row.flags | REPLAYED) for row in rows])
 
 
 def prune(

@@ -25,7 +25,8 @@ class Parcel(NamedTuple):
 
     def intact(self) -> bool:
         """False where the bytes are not those that were written (rule 20)."""
-        return self.crc == checksum(self.topic, self.body)
+        sound = isinstance(self.topic, str) and isinstance(self.body, bytes)
+        return sound and self.crc == checksum(self.topic, self.body)
 
 
 def put(connection: Connection, parcels: Iterable[Parcel]) -> list[int]:

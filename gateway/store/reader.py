@@ -7,9 +7,9 @@ import threading
 from pathlib import Path
 from typing import Any
 
-from gateway.errors import StoreError
+from gateway.errors import StoreError, StoreTroubleError
 from gateway.store.commands import dedupe_key
-from gateway.store.sqlite import Connection, Error, open_reader
+from gateway.store.sqlite import Connection, Error, is_trouble, open_reader
 
 
 class Reader:
@@ -31,7 +31,8 @@ class Reader:
         try:
             return self.connection().execute(sql, params).fetchall()
         except Error as error:
-            raise StoreError("the store cannot answer", why=str(error)) from error
+            kind = StoreTroubleError if is_trouble(error) else StoreError
+            raise kind("the store cannot answer", why=str(error)) from error
 
     def rows(self, sql: str, *params: object) -> list[dict[str, Any]]:
         """Rows of a query as dictionaries. Raises StoreError naming what SQLite said."""

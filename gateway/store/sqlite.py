@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sqlite3
+import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from gateway.failpoint import failpoint
 
 Connection = sqlite3.Connection
 Error = sqlite3.Error
+_STEPS = 100_000
 LEVELS = {"OFF": 0, "NORMAL": 1, "FULL": 2}
 
 
@@ -125,6 +127,21 @@ def is_trouble(error: Exception) -> bool:
             error, sqlite3.IntegrityError | sqlite3.ProgrammingError | sqlite3.InterfaceError
         )
     return (code & 0xFF) in _TROUBLE
+
+
+class UndoneError(Exception):
+    """A statement has ended the transaction of everybody (`OR ROLLBACK`, or one that took too long)."""
+
+
+@contextlib.contextmanager
+def at_most(connection: Connection, seconds: float) -> Iterator[None]:
+    """Interrupt what runs longer; SQLite then rolls the whole transaction back."""
+    deadline = time.monotonic() + seconds
+    connection.set_progress_handler(lambda: time.monotonic() > deadline, _STEPS)
+    try:
+        yield
+    finally:
+        connection.set_progress_handler(None, 0)
 
 
 def rows(connection: Connection, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:

@@ -17,7 +17,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from gateway.failpoint import failpoint
-from gateway.store.sqlite import Connection, Error, is_trouble
+from gateway.store.sqlite import Connection, Error, UndoneError, is_trouble
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -104,21 +104,31 @@ class Writer:
         connection = self._connection
         if connection is None:
             connection = self._connection = self._reopen()
-        connection.execute("BEGIN IMMEDIATE")
-        failpoint("writer.begun")
-        try:
-            results: list[Any] = [operation(connection) for operation, _ in group]
-        except Exception as error:
-            if is_trouble(error):
-                raise
-            connection.execute("ROLLBACK")
-            connection.execute("BEGIN IMMEDIATE")
-            results = [self._alone(connection, operation) for operation, _ in group]
+        while True:
+            try:
+                results = self._apply(connection, [operation for operation, _ in group])
+                break
+            except UndoneError:
+                log.warning("a plugin's statement ended the transaction; the rest is done again")
         failpoint("writer.applied")
         connection.execute("COMMIT")
         failpoint("writer.committed")
         self.commits += 1
         return results
+
+    def _apply(self, connection: Connection, operations: list[Operation]) -> list[Any]:
+        """All of them in one transaction; one that fails fails alone. Raises UndoneError, after
+        which whoever did it has noted that it must not be done again."""
+        connection.execute("BEGIN IMMEDIATE")
+        failpoint("writer.begun")
+        try:
+            return [operation(connection) for operation in operations]
+        except Exception as error:
+            if is_trouble(error) or isinstance(error, UndoneError):
+                raise
+        connection.execute("ROLLBACK")
+        connection.execute("BEGIN IMMEDIATE")
+        return [self._alone(connection, operation) for operation in operations]
 
     @staticmethod
     def _alone(connection: Connection, operation: Operation) -> Any:
@@ -126,7 +136,7 @@ class Writer:
         try:
             result = operation(connection)
         except Exception as error:
-            if is_trouble(error):
+            if is_trouble(error) or isinstance(error, UndoneError):
                 raise
             connection.execute("ROLLBACK TO alone")
             result = error

@@ -140,6 +140,42 @@ def test_a_restart_takes_up_what_waits() -> None:
     assert [item.row.id for item in lanes.take(10)] == [1, 3]
 
 
+def test_two_names_of_one_node_do_not_run_side_by_side() -> None:
+    """While an event of the old name is under way, nothing of the new one begins."""
+    disk = Disk()
+    lanes = make(disk)
+    rows = [row(1, "uid"), row(2, "hw"), row(3, "hw")]
+    disk.rows = {r.id: r for r in rows}
+    lanes.push([Item(r) for r in rows])
+    old, new = lanes.take(5)
+    lanes.merge("uid", "hw")
+    finish(disk, lanes, new)
+    assert list(lanes.take(5)) == []
+    finish(disk, lanes, old)
+    (last,) = lanes.take(5)
+    finish(disk, lanes, last)
+    assert len(lanes) == 0
+
+
+def test_a_store_that_does_not_answer_forgets_no_lane() -> None:
+    """A lane whose rows cannot be read now is asked for again, and nobody's turn is lost."""
+    disk = Disk()
+    disk.rows = {n: row(n, "ab"[n % 2]) for n in range(1, 5)}
+    answers = True
+    lanes = Lanes(
+        lambda *asked: disk.read(*asked) if answers else None,
+        lambda: None,
+        window=50,
+        lane_window=4,
+    )
+    answers = False
+    lanes.restore(disk.waiting())
+    assert list(lanes.take(9)) == []
+    answers = True
+    assert list(lanes.take(9)) == []
+    assert sorted(item.row.id for item in lanes.take(9)) == [1, 2]
+
+
 def test_two_names_of_one_node_become_one_lane() -> None:
     """When a node's names meet, their rows go on in the order of their ids."""
     disk = Disk()

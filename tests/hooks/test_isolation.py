@@ -32,6 +32,9 @@ HOSTILE = {
 }
 
 
+HARMLESS = "def node_hello(event):\n    pass\n"
+
+
 def rows(tmp_path: Path, sql: str) -> list[tuple[Any, ...]]:
     connection = sqlite3.connect(tmp_path / "state" / "gateway.db", timeout=5)
     try:
@@ -136,7 +139,8 @@ def test_an_event_that_ends_the_process_is_given_up(
     tmp_path: Path, broker: Mosquitto, peer: Peer
 ) -> None:
     """A plugin that ends the process on one message does so three times and no more: then the message
-    is a dead letter, everybody else's have been worked on, and the gateway stays up."""
+    is a dead letter, everybody else's have been worked on, and the gateway stays up. With a mended
+    plugin a replay brings it back."""
     body = (
         "import os\n@hookimpl\ndef node_hello(event):\n"
         "    if event.hardware_id == 'killer':\n        os._exit(9)\n"
@@ -160,5 +164,11 @@ def test_an_event_that_ends_the_process_is_given_up(
         why = gateway.rows("SELECT error FROM delivery WHERE state = 'dead'")
         assert len(why) == 1
         assert "ended the gateway" in why[0][0]
+        plugin(tmp_path / "plugins", "exits_hard", HARMLESS)
+        assert gateway.stop() == 0
+        gateway.start()
+        assert gateway.command("dead", "replay", "--all").returncode == 0
+        until(lambda: gateway.node("killer"))
+        assert gateway.rows("SELECT * FROM delivery") == []
     finally:
         gateway.kill()

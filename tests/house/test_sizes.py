@@ -16,10 +16,6 @@ MODULE, CLASS, FUNCTION, PARAMETERS = 300, 200, 40, 6
 DEVICE_MODULE = 300
 
 MORE: dict[str, tuple[int, str]] = {
-    "gateway/flow/retries.py Retries": (
-        210,
-        "one (lane, plugin) from its first failure to its end",
-    ),
     "gateway/api.py publish_json() parameters": (
         8,
         "topic, payload, and the six options of an outbox row",

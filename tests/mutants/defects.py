@@ -98,14 +98,14 @@ DEFECTS = (
     Defect(
         "journal-without-checksum",
         "gateway/store/journal.py",
-        "        return self.crc == checksum(self.topic, self.payload)",
+        "        return sound and self.crc == checksum(self.topic, self.payload)",
         "        return True",
         "tests/store/test_journal.py::test_damaged_bytes_are_noticed",
     ),
     Defect(
         "outbox-without-checksum",
         "gateway/store/outbox.py",
-        "        return self.crc == checksum(self.topic, self.body)",
+        "        return sound and self.crc == checksum(self.topic, self.body)",
         "        return True",
         "tests/flow/test_outbox.py::test_damaged_bytes_are_never_sent",
     ),
@@ -125,16 +125,16 @@ DEFECTS = (
     ),
     Defect(
         "lost-retry",
-        "gateway/flow/retries.py",
-        'state = "open" if attempts < self._times.attempts else "dead"',
-        'state = "dead"',
+        "gateway/flow/units.py",
+        "        if attempts >= times.attempts:\n",
+        "        if attempts >= 1:\n",
         "tests/service/test_handlers.py::test_what_fails_is_said_retried_and_kept",
     ),
     Defect(
         "swallowed-exception",
         "gateway/hooks/calls.py",
-        "        delivery.error = error\n",
-        "        delivery.error = None\n",
+        "        delivery.error = failure\n        if failure",
+        "        delivery.error = None\n        if failure",
         "tests/hooks/test_isolation.py::test_a_hostile_plugin_harms_only_itself",
     ),
     Defect(

@@ -127,7 +127,9 @@ class Replay:
         if not self.acknowledged:
             return  # its tables may not be there yet, which the next life would be blamed for
         if found and not isinstance(found, str) and self._dice.random() < 1 / self._seen:
-            self.left = image, max(found)
+            # the first of those that look alike: an image without tables looks as behind an
+            # operation that changed nothing, and whoever goes on from there has no tables
+            self.left = image, min(found)
 
     def _is_wrong(self, kind: str, number: int, why: str) -> None:
         self.tally.wrong[kind] += 1
