@@ -168,6 +168,31 @@ def restart():
     sys.exit(3)
 
 
+def has_pins():
+    """False on a PC, where channels are simulated."""
+    return hasattr(machine, "Pin")
+
+
+def starved():
+    """True where the watchdog ended the last boot."""
+    return hasattr(machine, "WDT_RESET") and machine.reset_cause() == machine.WDT_RESET
+
+
+def slept_clock():
+    """Unix time after a sleep, which the board's clock outlives; 0 where it may be anything."""
+    if not hasattr(machine, "DEEPSLEEP_RESET") or machine.reset_cause() != machine.DEEPSLEEP_RESET:
+        return 0
+    return int(time.time()) + (_EPOCH_2000 if time.gmtime(0)[0] == 2000 else 0)
+
+
+def sleep(seconds):
+    """Off for so long; what wakes is a new boot."""
+    if hasattr(machine, "deepsleep"):
+        machine.deepsleep(seconds * 1000)
+    time.sleep(seconds)
+    restart()
+
+
 def on_end():
     """Make SIGTERM end us as Ctrl+C does. MicroPython knows no signals but that one, and a board is
     just switched off."""

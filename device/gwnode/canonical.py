@@ -19,8 +19,7 @@ def canonical(text):
 
 def canonical_to(text, sink):
     """The same piece by piece, so that a small heap never holds it as a whole."""
-    data = text.encode() if isinstance(text, str) else text
-    _emit(data, _skip(data, 0), sink, True)
+    _emit(text, _skip(text, 0), sink, True)
 
 
 def _emit(data, i, sink, top=False):
@@ -75,7 +74,7 @@ def _pass(data, i):
     while True:
         c = data[i]
         if c == _QUOTE:
-            i = string(data, i)[1]
+            i = string(data, i, False)[1]
         elif c in (_OPEN, _LIST):
             depth += 1
             i += 1

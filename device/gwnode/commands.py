@@ -1,11 +1,12 @@
 """Commands (A7): checked in the order of A7, answered as A7.1, done once. Pure, as node.py."""
-# Rules of this file. The signature is over the text as received. What has been answered is remembered
-# (32 of them, which no window of 10 s outlives), and that comes after the signature, so that a
-# stranger cannot fill it. Drivers of channels come later; the node itself listens on "system".
+# Rules of this file. The signature is over the text as received. What was taken is remembered, and that
+# comes after the signature, so that a stranger cannot fill it: 32 of them, and nothing is done while
+# all of these are so young that one could come again. What acts is remembered on flash too, before it
+# acts. The node itself listens on "system"; what a channel does is channels.py.
 
 import json
 
-from . import greeting, say
+from . import follow, greeting, say
 from .protocol import Refused, is_integer, is_word, same, scan, sign_command
 
 _WINDOW = 10
@@ -22,7 +23,7 @@ def take(node, out, now, channel, payload):
     except Refused as refused:
         cmd_id = _find_id(payload) if refused.word != "too_big" else None
         if cmd_id:
-            _answer(node, out, now, (channel, cmd_id), ("INVALID", "invalid_json"))
+            answer(node, out, now, (channel, cmd_id), ("INVALID", "invalid_json"))
         raise
     command = json.loads(text)
     if not isinstance(command, dict):
@@ -30,18 +31,30 @@ def take(node, out, now, channel, payload):
     if not _is_id(command.get("cmd_id")):
         raise Refused("schema", "cmd_id")
     to = channel, command["cmd_id"]
-    result = _check(node, now, command, text)
+    restart = False
+    result = _check(node, now, command, text) or _known(node, now, to[1])
     if result is None:
-        result = _known(node, to[1])
+        seen = [to[1], ("ACK", None), now]
+        node.seen = node.seen[1 - _REMEMBER :] + [seen]
+        result = _do(node, out, now, to, command)
         if result is None:
-            result = _do(node, out, now, channel, command)
-            node.seen = node.seen[1 - _REMEMBER :] + [(to[1], result)]
-            _answer(node, out, now, to, result)
-            if command["cmd"] in _RESTART and result[0] == "DONE":
-                out.append(("flush",))
-                out.append(("restart", "command"))
-            return
-    _answer(node, out, now, to, result)
+            return  # finish() answers
+        restart = channel == "system" and command["cmd"] in _RESTART and result[0] == "DONE"
+        seen[1] = result
+        if result[0] == "BUSY":
+            node.seen.remove(seen)  # the same command may come when there is time for it
+    answer(node, out, now, to, result)
+    if restart:
+        out.append(("flush",))
+        out.append(("restart", "command"))
+
+
+def finish(node, out, now, to, result):
+    """The answer to a command that took its time."""
+    for seen in node.seen:
+        if seen[0] == to[1]:
+            seen[1] = result
+    answer(node, out, now, to, result)
 
 
 def _is_id(value):
@@ -66,7 +79,7 @@ def _find_id(payload):
 def _check(node, now, command, text):
     secret = node.store.running.secret
     name, ts, sig = command.get("cmd"), command.get("ts"), command.get("sig")
-    if not isinstance(name, str) or not 0 < len(name) <= 63:
+    if not isinstance(name, str) or not 0 < len(name) <= 31:
         return "INVALID", "invalid_command_format"
     if ts is None and sig is None:
         return "ERROR", "hmac_required"
@@ -85,36 +98,53 @@ def _check(node, now, command, text):
     return None
 
 
-def _known(node, cmd_id):
-    for known, result in node.seen:
-        if known == cmd_id:
-            return result
+def _known(node, now, cmd_id):
+    for known in node.seen:
+        if known[0] == cmd_id:
+            return known[1]
+    if len(node.seen) >= _REMEMBER and now - node.seen[0][2] < 2000 * _WINDOW:
+        return "BUSY", "command_queue_full"
     return None
 
 
-def _do(node, out, now, channel, command):
-    name, params = command["cmd"], command.get("params")
-    if channel != "system":
+def _do(node, out, now, to, command):
+    if to[0] == "system":
+        return _system(node, out, now, command)
+    if node.safe_mode:
+        return "ERROR", "safe_mode_active"
+    if not node.channels:
         return "INVALID", "unsupported_channel_cmd"
+    return node.channels.command(node, out, now, to, command)
+
+
+def _system(node, out, now, command):
+    name, params = command["cmd"], command.get("params")
+    if name not in _RESTART + _REPORT + ("set_time", "exit_safe_mode"):
+        return "INVALID", "unknown_command"
     if not isinstance(params, dict):
         return "INVALID", "invalid_params_format"
     if name in _RESTART:
-        return "DONE", None
-    if name in _REPORT:
+        out.append(("remember", command["cmd_id"], "DONE"))
+    elif name in _REPORT:
         say.report_all(node, out)
-        return "DONE", None
-    if name == "set_time":
-        # what was signed long ago must not set the clock back to its own time
-        if not is_integer(params.get("unix_ts"), command["ts"] - _WINDOW, command["ts"] + _WINDOW):
-            return "INVALID", "invalid_params"
-        if not greeting.set_clock(node, out, now, params["unix_ts"], True):
-            return "ERROR", "set_time_failed"
-        return "DONE", None
-    return "INVALID", "unknown_command"
+    elif name == "exit_safe_mode":
+        follow.leave_safe_mode(node, out)
+    # what was signed long ago must not set the clock back to its own time
+    elif not is_integer(params.get("unix_ts"), command["ts"] - _WINDOW, command["ts"] + _WINDOW):
+        return "INVALID", "invalid_params"
+    elif not greeting.set_clock(node, out, now, params["unix_ts"], True):
+        return "ERROR", "set_time_failed"
+    return "DONE", None
 
 
-def _answer(node, out, now, to, result):
+def answer(node, out, now, to, result):
+    """A7.1: a result is status, error code or None, and perhaps details. Who is not there to read it
+    asks again."""
+    if not node.connected:
+        return
     message = {"cmd_id": to[1], "status": result[0], "ts": node.unix(now) * 1000}
     if result[1]:
         message["error_code"] = result[1]
+    if len(result) > 2:
+        message["details"] = result[2]
     say.say(node, out, "command_response", node.topic("command_response", to[0]), message)

@@ -79,10 +79,11 @@ def unpack(number, content, base):
 
 
 class Store:
-    """What flash holds, and what a change of it means."""
+    """What flash holds, and what a change of it means. `settings` know the pins that channels have."""
 
     def __init__(self, base, slots=(), record=None, claim_key="", legacy=False):
         self.base = base
+        self.settings = {}
         self.claim_key = claim_key
         self.legacy = legacy
         slots = sorted(slots, key=lambda config: config.slot)
@@ -181,7 +182,7 @@ class Store:
             return "again", "applied" if self.trial else "verified", running
         if revision <= running.revision:
             raise Refused("revision", "%d is not newer than %d" % (revision, running.revision))
-        wrong = document.problem(doc)
+        wrong = document.problem(doc, self.settings)
         if wrong:
             return "reject", revision, sha, wrong[1], wrong[0]
         # what is on trial has proved nothing: what is left as it was, is what was good
@@ -215,7 +216,7 @@ class Store:
         sha = sha256_hex(payload)
         if self.failed and self.failed[0] == 0 and self.failed[1] == sha:
             return "final", self.failed  # a retained one comes with every connection
-        wrong = document.problem(doc)
+        wrong = document.problem(doc, self.settings)
         if wrong:
             return "reject", 0, sha, wrong[1], wrong[0]
         kept = document.overlay(doc, self.good.values, self.good.brought)

@@ -2,28 +2,30 @@
 # Rules of this file. What problem() lets pass can be used without another look at its types: names
 # become topics, mqtt goes to the link, wifi to the radio. Texts and order are those of A6.2.
 
+from . import wiring
 from .protocol import is_integer, is_name
 
-_RELAYS = ("RELAY", "VALVE", "FAN", "HEATER")
 _SECRETS = ("node_secret", "claim_key", "password", "pass", "psk")
 TLS = ("tls", "use_tls")
 PLACES = ("wifi", "mqtt")  # where the node connects
 _SHOWN = ("host", "port", "keepalive", "tls", "use_tls")
+_NONE = {}
 _LOGIN = ("username", "user", "password", "pass", "client_id")
 
 
-def problem(doc):
-    """(path, what is wrong) of the first bad value in the order of A6.2, None for a good one."""
+def problem(doc, settings=_NONE):
+    """(path, what is wrong) of the first bad value in the order of A6.2, None for a good one; the
+    settings know the pins."""
     for name, kinds in (("node_id", str), ("version", (int, float)), ("type", str)):
         if isinstance(doc.get(name), bool) or not isinstance(doc.get(name), kinds):
             return _missing(name)
     if not isinstance(doc.get("channels"), list):
         return _missing("channels")
-    for check in (_mqtt, _places, _wifi, _channels, _others):
+    for check in (_mqtt, _places, _wifi, _others):
         found = check(doc)
         if found:
             return found
-    return None
+    return wiring.problem(doc["channels"], settings)
 
 
 def _missing(path):
@@ -84,23 +86,16 @@ def network_problem(net):
     return None
 
 
-def _channels(doc):
-    for number, channel in enumerate(doc["channels"]):
-        path = "channels[%d]" % number
-        if not isinstance(channel, dict):
-            return _missing(path)
-        relay = channel.get("actuator_type") in _RELAYS
-        if relay and channel.get("relay_type") not in ("NC", "NO"):
-            return path + ".relay_type", "Missing or invalid relay_type"
-    return None
-
-
 def _others(doc):
     secret = doc.get("node_secret")
     if secret is not None and not (isinstance(secret, str) and 0 < len(secret) <= 128):
         return _missing("node_secret")
-    if doc.get("calibration") is not None and not isinstance(doc["calibration"], dict):
-        return _missing("calibration")
+    for name in ("calibration", "fail_safe_guards"):
+        if doc.get(name) is not None and not isinstance(doc[name], dict):
+            return _missing(name)
+    for place in (doc, doc.get("fail_safe_guards") or _NONE):
+        if not is_integer(place.get("link_loss_timeout_sec", 0), 0, 86400):
+            return _missing("link_loss_timeout_sec")
     return None
 
 

@@ -5,7 +5,7 @@
 import json
 
 from . import say, trial
-from .protocol import Refused, is_integer, is_name, same, scan, sign
+from .protocol import MAX_REVISION, Refused, is_integer, is_name, same, scan, sign
 
 _MINUTE = 60000
 _UNHEARD = 10  # hellos without any answer: this gateway knows no receipts
@@ -74,6 +74,8 @@ def receipt(node, out, now, payload):
         node.hello_at = None
         node.heard = True
         node.unanswered = 0
+        wanted = message.get("config_revision")
+        node.desired = wanted if is_integer(wanted, 0, MAX_REVISION) else 0
         words = _word(message.get("uid")), config.revision
         out.append(("log", "receipt uid=%s revision=%d" % words))
         set_clock(node, out, now, message.get("unix_ts"), True)

@@ -5,35 +5,31 @@
 #        acked mark | saved | unsaved why | trouble component text | tick
 #   out: open mqtt will_topic will | subscribe topics | publish topic payload retain mark |
 #        save slot content record | record content | flush | close | clock unix | forget_crash |
-#        restart why | log text
+#        restart why | remember cmd_id status | good_boot | sleep seconds | log text
+#   both ways: hardware what ..., see channels.py and samples.py
 # Promises: hello on every connect, repeated until a receipt that counts; beats always; a config that
 # cannot prove itself is left again. say.py makes the messages, greeting.py minds hello, receipt and
 # clock, trial.py leads a config, commands.py answers commands. No floats in any time: a board's
 # have 32 bits and know the year to two minutes.
 
-from . import commands, greeting, say, trial, trouble
-from .protocol import TEMP_GH, TEMP_ZONE, Refused, is_temp, temp_topic
+from . import follow, greeting, say, trial, trouble
+from .names import Names
+from .protocol import Refused
 
 _MINUTE = 60000
 _SETTLED = 10000  # a connection that lived this long was a good one
 
 
-class Node:
+class Node(Names):
     """The state. One object for a boot."""
 
     def __init__(self, settings, store, boot_id, facts, seed):
-        self.settings = settings
-        self.store = store
+        super().__init__(settings, store, seed)
         self.boot_id = boot_id
         self.facts = facts  # () -> a dictionary: free_heap, min_free_heap, rssi, uptime
-        self.seed = seed
-        self.root = settings.get("root", "hydro")
-        self.hardware_id = settings["hardware_id"]
-        self.seqs = {}
         self.lost_messages = 0
         self.connected = False
         self.since = 0  # when this connection began
-        self.wall = None  # unix milliseconds minus now, once the clock is known
         self.trusted_clock = False
         self.heard = False  # a receipt has counted in this boot
         self.crash = ""  # the traceback of the boot before, until it is told
@@ -50,58 +46,15 @@ class Node:
         self.trial_ends = None
         self.wanted = None  # a config that is being written
         self.told = False  # this boot has said which pair failed last
-        self.seen = []  # (cmd_id, the answer that is repeated), oldest first
+        self.seen = []  # [cmd_id, the answer that is repeated, when it came], oldest first
+        self.woke = None  # when it began to be awake, for one that sleeps
+        self.heard_at = 0  # when a message came
+        self.desired = 0  # the revision that the last receipt spoke of
+        self.safe_mode = False  # too many boots went wrong: no drivers
+        self.followed = None  # the config whose channels these are
+        self.channels = None  # where a channel has a driver
+        self.samples = None  # of all channels, also of those that are gone
         self.troubles = []  # [component, text, whether it is told]
-
-    # -- names and numbers -----------------------------------------------------------------------
-
-    @property
-    def config(self):
-        return self.store.running.values
-
-    def place(self):
-        """(gh, zone, node) of the name space in which we speak."""
-        gh, zone = self.config.get("gh_uid") or TEMP_GH, self.config.get("zone_uid") or TEMP_ZONE
-        if is_temp(gh, zone):
-            return TEMP_GH, TEMP_ZONE, self.hardware_id
-        return gh, zone, self.config.get("node_id") or self.hardware_id
-
-    def topic(self, kind, channel=None):
-        parts = [self.root] + list(self.place()) + ([channel] if channel else []) + [kind]
-        return "/".join(parts)
-
-    def topics(self):
-        """Ours, and the temp ones for ever (A1)."""
-        temp = temp_topic(self.root, self.hardware_id, "")
-        names = [temp + "hello_ack"]
-        for base in (temp, self.topic("")):
-            for name in (base + "config", base + "+/command"):
-                if name not in names:
-                    names.append(name)
-        names.append(self.root + "/time/response")
-        return names
-
-    def seq(self, kind):
-        self.seqs[kind] = self.seqs.get(kind, 0) + 1
-        return self.seqs[kind]
-
-    def chance(self, most):
-        """0 to most - 1; chance comes from outside, once, as the seed."""
-        self.seed = (self.seed * 1103515245 + 12345) & 0x7FFFFFFF
-        return (self.seed >> 7) % most
-
-    def jitter(self, pause):
-        """Full jitter, but never at once again."""
-        return pause // 8 + self.chance(pause * 7 // 8)
-
-    def interval(self):
-        return self.settings.get("interval_s", 15)
-
-    def trial_ms(self):
-        return int(self.settings.get("trial_s", 120) * 1000)
-
-    def unix(self, now):
-        return (self.wall + now) // 1000 if self.wall is not None else 0
 
     # -- the step --------------------------------------------------------------------------------
 
@@ -134,6 +87,7 @@ class Node:
 
     def on_failed(self, out, now, why):
         self.connected, self.why = False, why
+        self._cut(out)
         pause = min(1000 << min(self.tries, 6), _MINUTE)
         self.tries += 1
         self.open_at = now + self.jitter(pause)
@@ -144,6 +98,7 @@ class Node:
         if now - self.since >= _SETTLED:
             self.tries = 0
         self.connected, self.why = False, why
+        self._cut(out)
         # a broker that takes us and throws us out again is not asked more often than one that is away
         self.open_at = now + self.jitter(min(1000 << min(self.tries, 6), _MINUTE))
         self.tries += 1
@@ -165,6 +120,11 @@ class Node:
         else:
             self._due(out, now)
 
+        follow.due(self, out, now)
+
+    def on_hardware(self, out, now, what, *words):
+        follow.hardware(self, out, now, what, words)
+
     def _due(self, out, now):
         greeting.due(self, out, now)
         if now >= self.beat_at:
@@ -174,6 +134,7 @@ class Node:
     def on_message(self, out, now, topic, payload):
         if not self.connected:
             return  # it was for the connection that this config has left
+        self.heard_at = now
         kind = topic[topic.rfind("/") + 1 :]
         try:
             if kind == "hello_ack":
@@ -183,6 +144,8 @@ class Node:
             elif kind == "response":
                 greeting.time_response(self, out, now, payload)
             elif kind == "command":
+                from . import commands  # not before the first one: a small heap is better used
+
                 commands.take(self, out, now, topic.split("/")[-2], payload)
         except Refused as refused:
             out.append(("log", "refused a %s: %s %s" % (kind, refused.word, refused.detail)))
@@ -199,6 +162,8 @@ class Node:
             trial.confirm(self, out)
         elif mark == "crash":
             trouble.told(self, out)
+        elif self.samples:
+            self.samples.acked(out, now, mark)
 
     def on_saved(self, out, now):
         trial.saved(self, out, now)
@@ -214,6 +179,11 @@ class Node:
         if self.connected:
             out.append(("flush",))
         out.append(("close",))
-        self.connected = False
+        self._cut(out)
         self.tries = 0
         self.open_at = now
+
+    def _cut(self, out):
+        self.connected = False
+        if self.samples:
+            self.samples.cut(out)

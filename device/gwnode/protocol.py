@@ -6,7 +6,6 @@ import binascii
 import hashlib
 import json
 
-from .canonical import canonical, canonical_to  # noqa: F401 - one door to the wire
 from .text import MAX_PAYLOAD, Refused, scan  # noqa: F401 - one door to the wire
 
 PROTOCOL = 1
@@ -61,6 +60,8 @@ def hmac_hex(key, message):
 
 def sign_command(key, text):
     """The signature of a command that was scanned, over its canonical form (A7)."""
+    from .canonical import canonical_to  # not before the first command
+
     inner, outer = _hashes(key)
     canonical_to(text, inner.update)
     return _finish(inner, outer)

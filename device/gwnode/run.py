@@ -6,10 +6,11 @@
 import gc
 import sys
 
-from . import VERSION, board, config, crash, log, settings
+from . import VERSION, board, config, crash, log
+from .keeper import Keeper
 from .link import BusyError, LinkError
 from .node import Node
-from .storage import Storage
+from .notes import Notes
 from .watchdog import Watchdog
 from .way import Way
 
@@ -17,35 +18,30 @@ _FLUSH_MS = 800
 _WAIT_MS = 50
 _BACKLOG = 24
 _BAD_SETTINGS = 78
+_GOOD_MS = 60000  # a boot that lived this long was a good one
 
 
-class Runner:
+class Runner(Keeper):
     """Carries the node's actions out."""
 
     def __init__(self, folder):
-        self.folder = folder
-        self.settings = _settings(folder)
-        self.storage = Storage(folder)
+        super().__init__(folder, _settings(folder))
         self.way = Way(folder, self.settings)
         self.link = None
-        self.events = []
         self.backlog = []  # (topic, payload, retain, mark)
         self.marks = {}  # packet id -> mark
         known = self.settings
         claim_key, legacy = known.get("claim_key", ""), known.get("legacy") is True
         store = self.storage.load(config.base(known), claim_key, legacy)
+        store.settings = known
         seed = int.from_bytes(board.random_bytes(3), "big")
         self.node = Node(known, store, board.boot_id(), board.facts, seed)
         self.node.crash = crash.read(folder)
         self.dog = Watchdog(folder, board.watchdog, known.get("sleep_s"))
         board.not_before(self.storage.known_time())
+        self.remind(self.node)
         for text in self.storage.troubles:
-            self._trouble(text)
-
-    def _trouble(self, text):
-        """Flash is not as it should be: say so here, and to the gateway."""
-        log.error("flash: %s" % text)
-        self.events.append(("trouble", "flash", text))
+            self.trouble(text)
 
     def run(self):
         """For ever, or until somebody ends us."""
@@ -68,10 +64,12 @@ class Runner:
         else:
             self._hear(_WAIT_MS)
         self.events.append(("tick",))
+        if self.notes.bad and not self.node.safe_mode and board.now_ms() > _GOOD_MS:
+            self.do_good_boot()
         while self.events:
             self._step(self.events.pop(0))
         if self.node.trusted_clock:
-            self._keep_time()
+            self.keep_time(self.node.unix(board.now_ms()))
         self.dog.turn(self.node.heard, self.moved)
 
     def _step(self, event):
@@ -90,12 +88,6 @@ class Runner:
             self.events.append(("network",))
         elif has is False and self.link is not None:
             self._drop("lost" if self.node.connected else "failed", "no Wi-Fi")
-
-    def _keep_time(self):
-        try:
-            self.storage.keep_time(self.node.unix(board.now_ms()))
-        except OSError as error:
-            self._trouble("clock not written: %s" % error)
 
     def _hear(self, wait_ms):
         link = self.link
@@ -159,21 +151,6 @@ class Runner:
         except (LinkError, OSError) as error:
             self._drop("lost", error)
 
-    def do_save(self, number, content, record):
-        try:
-            self.storage.save(number, content, record)
-        except (OSError, MemoryError) as error:
-            # without an answer the node would wait for it for ever
-            self.events.append(("unsaved", str(error) or type(error).__name__))
-            return
-        self.events.append(("saved",))
-
-    def do_record(self, record):
-        try:
-            self.storage.put_record(record)
-        except OSError as error:
-            self._trouble("boot record not written: %s" % error)
-
     def do_flush(self):
         """Give what was said a moment to be acknowledged; what comes meanwhile waits its turn."""
         until = board.now_ms() + _FLUSH_MS
@@ -193,11 +170,13 @@ class Runner:
             except (LinkError, OSError):
                 pass
 
+    def do_sleep(self, seconds):
+        log.info("asleep for %d s" % seconds)
+        self.do_close()
+        board.sleep(seconds)
+
     def do_clock(self, unix_ts):
         board.set_clock(unix_ts)
-
-    def do_forget_crash(self):
-        crash.forget(self.folder)
 
     def do_restart(self, why):
         log.info("restart: %s" % why)
@@ -209,29 +188,40 @@ class Runner:
 
 
 def _settings(folder):
-    """node.json; what the board knows of itself is filled in."""
-    known = settings.load(folder + "/node.json")
-    if not known.get("hardware_id"):
+    """node.json; what the board knows of itself is filled in. The file that checks it is needed once,
+    and is no more in memory afterwards. Ends us where node.json cannot be used."""
+    from . import settings
+
+    try:
+        known = settings.load(folder + "/node.json")
+        why = ["hardware_id: this machine has no address to make one from"]
+    except settings.SettingsError as error:
+        known, why = {}, error.why
+    if known and not known.get("hardware_id"):
         known["hardware_id"] = board.hardware_id()
-    if not known["hardware_id"]:
-        raise settings.SettingsError(["hardware_id: this machine has no address to make one from"])
+    if not known.get("hardware_id"):
+        log.error("node.json cannot be used")
+        log.info("why:   %s" % "; ".join(why))
+        log.info("next:  correct node.json; device/README.md shows one")
+        sys.exit(_BAD_SETTINGS)
+    known.setdefault("simulate", not board.has_pins())
     for name, value in board.description().items():
         known.setdefault(name, value)
+    del sys.modules["gwnode.settings"]
+    if hasattr(sys.modules["gwnode"], "settings"):
+        delattr(sys.modules["gwnode"], "settings")
     return known
 
 
 def main(folder="/"):
     """Run the node whose node.json and configs lie in this folder."""
+    folder = folder.rstrip("/") or ""
     try:
-        Runner(folder.rstrip("/") or "").run()
-    except settings.SettingsError as error:
-        log.error("node.json cannot be used")
-        log.info("why:   %s" % "; ".join(error.why))
-        log.info("next:  correct node.json; device/README.md shows one")
-        sys.exit(_BAD_SETTINGS)
+        Runner(folder).run()
     except Exception as error:  # noqa: BLE001 - a board that nobody sees must start again
         text = board.traceback_of(error)
-        crash.keep(folder.rstrip("/"), text)
+        crash.keep(folder, text)
         log.error("restart after an error\n" + text)
+        Notes(folder, log.error).bad_boot()
         board.sleep_ms(1000)
         board.restart()

@@ -6,6 +6,7 @@ from . import VERSION, document
 from .protocol import MAX_PAYLOAD, PROTOCOL, encode, sign
 
 _HELLO = ("reset_cause", "board", "mpy", "hardware_revision", "capabilities", "provisioning_meta")
+_HELLO += ("sleep_s",)
 _ROOM = 64  # what say() still adds to a report
 
 
@@ -37,6 +38,8 @@ def hello(node, out):
         "config_sha256": config.sha,
         "free_heap": node.facts().get("free_heap", 0),
     }
+    if node.safe_mode:
+        message["safe_mode"] = True
     for name in _HELLO:
         if node.settings.get(name):
             message[name] = node.settings[name]
@@ -67,12 +70,16 @@ def beat(node, out):
         "config_revision": node.store.running.revision,
         "lost": node.lost_messages,
     }
+    if node.settings.get("sleep_s"):
+        message["sleep_s"] = node.settings["sleep_s"]
     say(node, out, "heartbeat", node.topic("heartbeat"), message)
 
 
-def status(node, out, now):
-    """ONLINE, retained; nobody calls this before the clock is known (A3)."""
-    message = {"status": "ONLINE", "ts": node.unix(now)}
+def status(node, out, now, word="ONLINE"):
+    """ONLINE or ASLEEP, retained; nobody calls this before the clock is known (A3)."""
+    message = {"status": word, "ts": node.unix(now)}
+    if word != "ONLINE":
+        message["sleep_s"] = node.settings["sleep_s"]
     say(node, out, "status", node.topic("status"), message, True)
 
 
@@ -98,6 +105,22 @@ def crash(node, out, now):
     if node.wall is not None:
         message["ts"] = node.unix(now) * 1000
     say(node, out, "error", node.topic("error"), message)
+
+
+def telemetry(node, out, sample, boot_id, mark):
+    """A8: a value of a channel; `n` counts samples, `n_boot` where it is of an earlier boot."""
+    number, ts, channel, metric, value = sample
+    message = {"metric_type": metric, "value": value, "ts": ts, "n": number, "mark": mark}
+    if boot_id != node.boot_id:
+        message["n_boot"] = boot_id
+    say(node, out, "telemetry", node.topic("telemetry", channel), message)
+
+
+def event(node, out, now, channel, code, fields):
+    """A8: something happened."""
+    message = {"event_code": code, "ts": node.unix(now)}
+    message.update(fields)
+    say(node, out, "event", node.topic("event", channel), message)
 
 
 # -- config reports (B6) ----------------------------------------------------------------------

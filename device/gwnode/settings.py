@@ -53,11 +53,20 @@ def check(settings):
         value = settings.get(key, 1)
         if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value <= most:
             wrong.append("%s: seconds, at most %d" % (key, most))
+    _check_channels(settings, wrong)
     _check_mqtt(settings.get("mqtt"), wrong)
     _check_wifi(settings, wrong)
     if wrong:
         raise SettingsError(wrong)
     return settings
+
+
+def _check_channels(settings, wrong):
+    for key, most in (("sleep_s", 86400), ("awake_s", 3600), ("ring_blocks", 250)):
+        if not is_integer(settings.get(key, 1), 1, most):
+            wrong.append("%s: 1 to %d" % (key, most))
+    if not isinstance(settings.get("pins", {}), dict):
+        wrong.append('pins: an object such as {"ph_sensor": 26}')
 
 
 def _check_mqtt(mqtt, wrong):

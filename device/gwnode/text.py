@@ -36,13 +36,12 @@ def _bad(why, i):
 
 
 def scan(data, most=MAX_PAYLOAD):
-    """The text of a JSON payload that every reader reads alike; raises Refused."""
+    """A JSON payload that every reader reads alike, as it came; raises Refused."""
     if len(data) > most:
         raise Refused("too_big", "%d bytes, %d too many" % (len(data), len(data) - most))
-    data = bytes(data)
     _check_utf8(data)
     _check_json(data + b"\0")
-    return data.decode()
+    return data
 
 
 def _check_utf8(data):
@@ -97,7 +96,7 @@ def _value(data, i, stack):
         stack.append(set() if c == _OPEN else None)
         return (_key(data, i, stack[-1]) if c == _OPEN else i), True
     if c == _QUOTE:
-        return _blank(data, string(data, i)[1]), False
+        return _blank(data, string(data, i, False)[1]), False
     for word in (b"true", b"false", b"null"):
         if c == word[0] and data[i : i + len(word)] == word:
             return _blank(data, i + len(word)), False
@@ -131,8 +130,9 @@ def _key(data, i, keys):
     return _blank(data, i + 1)
 
 
-def string(data, i):
-    """Decode the string that begins here; (its value in UTF-8, where it ends)."""
+def string(data, i, wanted=True):
+    """The string that begins here: (its value in UTF-8, where it ends). One whose value is not wanted
+    is only looked at: nothing is built up, which a small heap would have no room for."""
     parts = b""
     i += 1
     while True:
@@ -140,21 +140,25 @@ def string(data, i):
         if end < 0:
             raise _bad("a string without end", i)
         back = data.find(b"\\", i, end)
-        piece = data[i : end if back < 0 else back]
-        if piece and min(piece) < 32:
-            raise _bad("a control character in a string", i)
-        parts = parts + piece if parts else piece
+        stop = end if back < 0 else back
+        for at in range(i, stop):
+            if data[at] < 32:
+                raise _bad("a control character in a string", i)
+        if wanted:
+            parts = parts + data[i:stop] if parts else data[i:stop]
         if back < 0:
             return parts, end + 1
         c = data[back + 1]
         if c == 0x75:
             code, i = _unicode(data, back)
-            parts += chr(code).encode()
+            piece = chr(code).encode()
         elif c in _ESCAPES:
-            parts += _ESCAPES[c]
+            piece = _ESCAPES[c]
             i = back + 2
         else:
             raise _bad("an unknown escape", back)
+        if wanted:
+            parts += piece
 
 
 def _unicode(data, i):

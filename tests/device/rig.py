@@ -3,7 +3,7 @@
 
 import json
 
-from gwnode import config, protocol
+from gwnode import config, protocol, ring
 from gwnode.node import Node
 
 HARDWARE = "esp32-a0b1c2d3e4f5"
@@ -28,6 +28,36 @@ def document(**changes):
     }
     doc.update(changes)
     return {name: doc[name] for name in doc if doc[name] is not None}
+
+
+class Blocks(ring.Ring):
+    """The ring itself, on blocks in memory."""
+
+    def __init__(self, blocks):
+        self.files = {}  # place -> (sequence, content)
+        self.full = False
+        super().__init__("", blocks)
+
+    def _sequence(self, place):
+        return self.files.get(place, (None,))[0]
+
+    def _load(self, sequence):
+        return self.files.get(sequence % self._blocks)
+
+    def _save(self, sequence, content):
+        if self.full:
+            raise OSError(28)
+        self.files[sequence % self._blocks] = (sequence, content)
+
+    def _remove(self, sequence):
+        self.files.pop(sequence % self._blocks, None)
+
+    def again(self):
+        """What a boot finds."""
+        found = Blocks(self._blocks)
+        found.files = self.files
+        ring.Ring.__init__(found, "", self._blocks)
+        return found
 
 
 class Rig:
@@ -58,6 +88,12 @@ class Rig:
         self.clocks = []
         self.restarts = []
         self.crash = ""  # what the boot before left
+        self.acted = []  # (cmd_id, status) as notes.py keeps them
+        self.bad_boots = 0
+        self.slept = []
+        self.values = {}  # channel -> what its driver reads; an Exception is raised
+        self.levels = []  # (when, channel, level) that drivers were told
+        self.ring = Blocks(4)
         self.secrets = ["word", SECRET]  # these must never be on the wire
         self.boot()
 
@@ -70,7 +106,9 @@ class Rig:
         record = json.loads(self.record) if self.record else None
         claim_key = self.settings.get("claim_key", "")
         legacy = self.settings.get("legacy", False)
-        return config.Store(base, [s for s in slots if s], record, claim_key, legacy)
+        store = config.Store(base, [s for s in slots if s], record, claim_key, legacy)
+        store.settings = self.settings
+        return store
 
     def boot(self):
         """Power on: what flash has is all that is known."""
@@ -83,6 +121,10 @@ class Rig:
         self.linked = False
         self.node = Node(self.settings, self.store, self.boot_id, dict, self.seed)
         self.node.crash = self.crash
+        failed = "ERROR", "command_already_failed"
+        self.node.seen = [[one, (word, None) if word else failed, 0] for one, word in self.acted]
+        self.node.safe_mode = self.bad_boots >= 5
+        self.ring = self.ring.again()
         self.do(("tick",))
 
     def wait(self, seconds):
@@ -101,12 +143,12 @@ class Rig:
 
     def do(self, event):
         """An event and all that follows from it."""
-        events = [event]
-        while events:
-            for action in self.node.step(events.pop(0), self.now):
+        self.events = [event]
+        while self.events:
+            for action in self.node.step(self.events.pop(0), self.now):
                 found = getattr(self, "_" + action[0])(*action[1:])
                 if found:
-                    events.append(found)
+                    self.events.append(found)
 
     def _open(self, mqtt, will_topic, will):
         self.opened.append((self.now, mqtt, will_topic, json.loads(will)))
@@ -155,11 +197,70 @@ class Rig:
     def _forget_crash(self):
         self.crash = ""
 
+    def _remember(self, cmd_id, status):
+        self.acted = self.acted[-15:] + [(cmd_id, status)]
+
+    def _good_boot(self):
+        self.bad_boots = 0
+
+    def _sleep(self, seconds):
+        """The board is off so long, and boots."""
+        self.slept.append(seconds)
+        self._close()
+        self.now += seconds * 1000
+        self.events.clear()
+        self.boot()
+
     def _restart(self, why):
         self.restarts.append(why)
 
     def _log(self, text):
         self.log.append(text)
+
+    # -- drivers and the ring, as hardware.py has them -------------------------------------------
+
+    def _hardware(self, what, *words):
+        return getattr(self, "hw_" + what)(*words)
+
+    def hw_open(self, found):
+        self.opened_channels = {channel["name"]: driver for channel, driver in found}
+        return ("hardware", "stored", self.ring.count, [list(one) for one in self.ring.lost])
+
+    def hw_read(self, name):
+        value = self.values.get(name, 1)
+        if isinstance(value, Exception):
+            return ("hardware", "unread", name, str(value))
+        return ("hardware", "read", name, value)
+
+    def hw_drive(self, name, level):
+        value = self.values.get(name)
+        if isinstance(value, Exception):
+            return ("hardware", "driven", name, str(value))
+        self.levels.append((self.now, name, level))
+        return ("hardware", "driven", name, None)
+
+    def hw_fetch(self):
+        found = self.ring.fetch()
+        return ("hardware", "fetched") + found if found else self._stored()
+
+    def hw_release(self):
+        self.ring.release()
+
+    def hw_put(self, boot_id, samples):
+        # copies, as flash makes them
+        self.ring.put(boot_id, json.loads(json.dumps(samples)))
+        return self._stored()
+
+    def hw_drop(self):
+        self.ring.drop()
+        return self._stored()
+
+    def hw_told(self, ranges):
+        self.ring.told(ranges)
+        return self._stored()
+
+    def _stored(self):
+        return ("hardware", "stored", self.ring.count, [list(one) for one in self.ring.lost])
 
     # -- what the node did -----------------------------------------------------------------------
 

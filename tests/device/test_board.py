@@ -87,7 +87,7 @@ for trusted in (False, True):
     for minute in range(3000):
         r.node.wall = ({LATE} + minute * 60) * 1000 - board.now_ms()
         if r.node.trusted_clock:
-            r._keep_time()
+            r.keep_time(r.node.unix(board.now_ms()))
 print(len(writes))
 """
     assert play(body) == 3

@@ -91,7 +91,7 @@ def test_a_rejected_document_is_remembered_over_a_boot():
     rig = Rig()
     rig.adopt()
     for _ in range(2):
-        rig.push(2, document(channels=[{"actuator_type": "FAN"}]), "secret")
+        rig.push(2, document(channels=[{"name": "fan", "actuator_type": "FAN"}]), "secret")
         report = rig.last("config_report")
         assert (report["state"], report["path"]) == ("rejected", "channels[0].relay_type")
         rig.boot()

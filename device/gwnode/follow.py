@@ -1,0 +1,54 @@
+"""What follows from the config that runs: channels, samples, sleep. Pure, as node.py."""
+# Rules of this file. What no config and no setting asks for is not even loaded. In safe mode no driver
+# runs; another config ends it, because the one that went may have been what was wrong.
+
+
+def recall(node, seen, safe_mode, unix, now):
+    """What outlived the last boot; unix is 0 where no clock did."""
+    node.seen = seen
+    node.safe_mode = safe_mode
+    if unix:
+        node.wall = unix * 1000 - now
+
+
+def due(node, out, now):
+    """What is to be done by now."""
+    if node.followed is not node.store.running and node.wanted is None:
+        _open(node, out, now)
+    if node.channels:
+        node.channels.due(node, out, now)
+    if node.samples:
+        node.samples.due(node, out, now)
+    if node.settings.get("sleep_s"):
+        from . import sleeping
+
+        sleeping.due(node, out, now)
+
+
+def _open(node, out, now):
+    """Another config runs: so do its channels."""
+    if node.channels:
+        node.channels.stop(node, out, now)
+    if node.followed is not None:
+        node.safe_mode = False
+    node.followed, node.channels = node.store.running, None
+    if node.config["channels"] and not node.safe_mode:
+        from . import channels
+
+        found = channels.wanted(node.config, node.settings)
+        if found or node.samples:
+            node.channels = channels.Channels(node, out, now, found)
+
+
+def leave_safe_mode(node, out):
+    """The next tick opens the channels."""
+    node.safe_mode, node.followed = False, None
+    out.append(("good_boot",))
+
+
+def hardware(node, out, now, what, words):
+    """From channels' drivers, or from the ring of samples."""
+    if what in ("stored", "fetched"):
+        getattr(node.samples, "on_" + what)(*words)
+    elif node.channels:
+        getattr(node.channels, "on_" + what)(node, out, now, *words)

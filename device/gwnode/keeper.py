@@ -1,0 +1,69 @@
+"""What the loop asks of flash and of drivers."""
+# Rules of this file. Flash that does not take something never ends a node: it is told, and the node goes
+# on. Drivers are loaded when the first channel asks for one.
+
+from . import board, crash, follow, log
+from .notes import Notes
+from .storage import Storage
+
+
+class Keeper:
+    """The part of the loop that outlives a boot."""
+
+    def __init__(self, folder, settings):
+        self.folder = folder
+        self.settings = settings
+        self.events = []
+        self.storage = Storage(folder)
+        self.notes = Notes(folder, self.trouble)
+        self.do_remember, self.do_good_boot = self.notes.remember, self.notes.good_boot
+        self.hardware = None  # until a channel needs it
+
+    def trouble(self, text):
+        """Flash is not as it should be: say so here, and to the gateway."""
+        log.error("flash: %s" % text)
+        self.events.append(("trouble", "flash", text))
+
+    def remind(self, node):
+        """What the boots before this one left to know."""
+        if board.starved():
+            self.notes.bad_boot()
+        safe_mode = self.notes.safe_mode
+        unix, now = board.slept_clock(), board.now_ms()
+        follow.recall(node, self.notes.seen(), safe_mode, unix, now)
+        if safe_mode:
+            log.error("safe mode: no drivers, after too many bad boots")
+
+    def keep_time(self, unix):
+        try:
+            self.storage.keep_time(unix)
+        except OSError as error:
+            self.trouble("clock not written: %s" % error)
+
+    # -- actions ---------------------------------------------------------------------------------
+
+    def do_save(self, number, content, record):
+        try:
+            self.storage.save(number, content, record)
+        except (OSError, MemoryError) as error:
+            # without an answer the node would wait for it for ever
+            self.events.append(("unsaved", str(error) or type(error).__name__))
+            return
+        self.events.append(("saved",))
+
+    def do_record(self, record):
+        try:
+            self.storage.put_record(record)
+        except OSError as error:
+            self.trouble("boot record not written: %s" % error)
+
+    def do_hardware(self, what, *words):
+        """Drivers and the ring of samples, loaded when the first channel asks for them."""
+        if self.hardware is None:
+            from .hardware import Hardware
+
+            self.hardware = Hardware(self.folder, self.settings, self.events)
+        getattr(self.hardware, what)(*words)
+
+    def do_forget_crash(self):
+        crash.forget(self.folder)
