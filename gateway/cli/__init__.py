@@ -46,7 +46,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "backup": ("gateway.cli.backup:backup", "Backups, one file with everything: make, put back."),
     "events": ("gateway.cli.events:events", "Show messages as they come in."),
     "publish": ("gateway.cli.events:publish", "Publish a JSON message through the gateway."),
-    "simulate": ("gateway.cli.fleet:simulate", "Start nodes without hardware."),
+    "simulate": ("gateway.cli.simulate:simulate", "Start nodes without hardware."),
     "version": (
         "gateway.cli.status:version",
         "Show the version of the gateway and of what it uses.",

@@ -1,4 +1,4 @@
-"""`gateway simulate`, and the nodes of `gateway run --simulate`: the device's own files as processes.
+"""Nodes without hardware: the device's own files as processes, for `gateway run` and `gateway simulate`.
 
 Rules of this file. A node is real MicroPython where its command is installed beside our Python, else
 the same files under CPython. Each has a folder of its own that is kept, so that the next run finds
@@ -19,9 +19,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import click
-
-from gateway.cli import examples, output
+from gateway.cli import output
 from gateway.cli.operator import Operator
 from gateway.errors import BrokerError, GatewayError
 
@@ -247,37 +245,6 @@ class Fleet:
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
-
-
-@click.command(
-    epilog=examples(
-        "gateway simulate -n 20",
-        "gateway --state-dir .run simulate -n 3    against the gateway that runs there",
-    )
-)
-@click.option(
-    "-n", "--nodes", "number", default=3, type=click.IntRange(1, 255), help="How many (3)."
-)
-@click.pass_obj
-def simulate(operator: Operator, number: int) -> None:
-    """Start nodes without hardware.
-
-    They connect to the broker of the running gateway, else to the one in the settings, and go on
-    until Ctrl+C. Their folders stay in the state folder, so the next call starts the same nodes.
-    """
-    broker = find_broker(operator)
-    fleet = Fleet(operator.state_dir / "nodes", number, broker)
-    fleet.start()
-    click.echo(f"{'nodes':<17} {fleet.title}, broker {broker.host}:{broker.port}")
-    operator.say("Ctrl+C stops them; look at them with: gateway nodes list")
-    signal.signal(signal.SIGTERM, signal.getsignal(signal.SIGINT))
-    try:
-        while True:
-            for text in fleet.tend(time.monotonic()):
-                operator.say(text)
-            time.sleep(0.5)
-    finally:
-        fleet.stop()
 
 
 def find_broker(operator: Operator) -> Broker:

@@ -48,7 +48,7 @@ class GatewayProcess:
         broker: str = "external",
     ) -> None:
         self.state_dir = state_dir
-        self._env = {
+        self.env = {
             **os.environ,
             "GATEWAY__STATE_DIR": str(state_dir),
             "GATEWAY__BROKER__MODE": broker,
@@ -59,7 +59,7 @@ class GatewayProcess:
             **(env or {}),
         }
         if broker != "external":
-            del self._env["GATEWAY__MQTT__HOST"], self._env["GATEWAY__MQTT__PORT"]
+            del self.env["GATEWAY__MQTT__HOST"], self.env["GATEWAY__MQTT__PORT"]
         self.process: subprocess.Popen[str] | None = None
         self.lines: list[str] = []
 
@@ -68,7 +68,7 @@ class GatewayProcess:
         self.lines = []
         self.process = subprocess.Popen(
             [sys.executable, "-m", "gateway", "-v", "run", *args],
-            env=self._env,
+            env=self.env,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -98,7 +98,7 @@ class GatewayProcess:
         """Run `gateway WORDS` on the same state folder, as an operator would."""
         return subprocess.run(
             [sys.executable, "-m", "gateway", *words],
-            env=self._env,
+            env=self.env,
             capture_output=True,
             text=True,
             timeout=60,

@@ -153,7 +153,7 @@ class ForkedGateway(GatewayProcess):
     ) -> Self:
         """Start it; `env` is for this run alone, and `words` may be another command of it."""
         self._from = self._log.stat().st_size
-        found: Any = self._forks.fork([*words, *args], {**self._env, **(env or {})}, self._log)
+        found: Any = self._forks.fork([*words, *args], {**self.env, **(env or {})}, self._log)
         self.process = found
         if wait:
             self.wait_for("ready")
