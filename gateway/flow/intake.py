@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from gateway.errors import Refusal
 from gateway.failpoint import failpoint
 from gateway.flow.lanes import Item, Lanes
+from gateway.flow.recent import Beats, Buckets
 from gateway.protocol.codec import decode
 from gateway.protocol.messages import Event, NodeHello
 from gateway.protocol.topics import Topic, parse
@@ -49,8 +50,7 @@ class Intake:
         self._bytes = 0
         self._busy = False
         self._tails: dict[str, Item] = {}
-        self._beats: dict[tuple[str, str], tuple[str, int]] = {}
-        self._buckets: dict[str, list[float]] = {}
+        self._beats, self._buckets = Beats(), Buckets(parts.limits.flood_rate)
         self.counts: Counter[str] = Counter()
         self.is_copy: Callable[[str], bool] = lambda _topic: False
         self.on_full: Callable[[bool], None] = lambda _full: None
@@ -89,26 +89,34 @@ class Intake:
         name = self._parts.name_in(topic, event) if topic is not None else ""
         lane = self._parts.roster.lane(name) if name else f"${kind}/{message.topic}"
         klass = type(event).durability if event is not None else "journal"
-        if klass == "latest" and self._flooded(lane, now):
+        if klass == "latest" and self._buckets.is_flood(lane, now):
             raise Refusal("flood", f"{lane} sends more than its share of {kind}")
         dedupe, seq = None, 0
         if event is not None and event.boot_id is not None and event.seq is not None:
             seq = event.seq
             if klass == "latest":
-                if self._is_old_beat(lane, kind, event):
+                if self._beats.is_old(lane, kind, event):
                     self.counts["duplicate"] += 1
                     return
             else:
                 dedupe = _digest(kind, topic, name, event)
         flags = message.backlog * journal.BACKLOG | message.retain * journal.RETAINED
+        before = self._adjacent(lane, kind, event, flags) if klass == "latest" else None
+        if before is None:
+            number, copies, first = self._parts.ids.journal(), 1, seq
+        else:
+            kept = before.row
+            number, copies, first = kept.id, kept.copies + 1, kept.first_seq or seq
         row = journal.Row(
-            0, now, observed, message.session, klass, kind, lane, message.topic, message.payload,
-            journal.checksum(message.topic, message.payload), flags, 1, seq, dedupe,
+            number, now, observed, message.session, klass, kind, lane, message.topic,
+            message.payload, journal.checksum(message.topic, message.payload), flags, copies,
+            first, dedupe,
         )  # fmt: skip
-        if klass == "latest" and self._fold(row, event):
+        if before is None:
+            self._keep(Item(row, event))
+        else:
+            before.row, before.event = row, event
             self.counts["folded"] += 1
-            return
-        self._keep(Item(row._replace(id=self._parts.ids.journal()), event))
 
     def _understand(self, message: Any) -> tuple[str | None, Event | None, Topic | None]:
         """Kind, event and topic; kind None where there is nothing to journal. Raises Refusal."""
@@ -160,39 +168,13 @@ class Intake:
             self._full = True
             self.on_full(True)
 
-    def _fold(self, row: journal.Row, event: Event | None) -> bool:
-        """Add a beat to the one before it, if nothing of that node lies between (rule 8)."""
-        tail = self._tails.get(row.lane)
-        if tail is None or tail.event is None or event is None or tail.kind != row.kind:
-            return False
-        if tail.event.boot_id != event.boot_id or tail.row.flags != row.flags:
-            return False
-        first = tail.row.first_seq or row.first_seq
-        tail.row = row._replace(id=tail.row.id, copies=tail.row.copies + 1, first_seq=first)
-        tail.event = event
-        return True
-
-    def _is_old_beat(self, lane: str, kind: str, event: Event) -> bool:
-        assert event.boot_id is not None
-        assert event.seq is not None
-        boot, seq = self._beats.get((lane, kind), ("", 0))
-        if boot == event.boot_id and event.seq <= seq:
-            return True
-        self._beats[lane, kind] = (event.boot_id, event.seq)
-        return False
-
-    def _flooded(self, lane: str, now: float) -> bool:
-        """A bucket of two seconds' worth for each node; 0 switches it off."""
-        rate = self._parts.limits.flood_rate
-        if rate <= 0:
-            return False
-        bucket = self._buckets.setdefault(lane, [rate * 2, now])
-        bucket[0] = min(rate * 2, bucket[0] + (now - bucket[1]) * rate)
-        bucket[1] = now
-        if bucket[0] < 1:
-            return True
-        bucket[0] -= 1
-        return False
+    def _adjacent(self, lane: str, kind: str, event: Event | None, flags: int) -> Item | None:
+        """The beat to which this one is added: nothing of that node lies between (rule 8)."""
+        tail = self._tails.get(lane)
+        if tail is None or tail.event is None or event is None or tail.kind != kind:
+            return None
+        same = tail.event.boot_id == event.boot_id and tail.row.flags == flags
+        return tail if same else None
 
     def _go_on(self) -> None:
         if self._busy or not (self._items or self._refused or self._tokens):

@@ -146,6 +146,7 @@ class Outbox:
 
     def _delete(self, parcel_id: int) -> None:
         """Collect ids and delete them in one operation for each turn of the loop."""
+        self._replaced.discard(parcel_id)  # it was on its way when a newer one took its place
         self._gone.append(parcel_id)
         if len(self._gone) == 1:
             asyncio.get_running_loop().call_soon(self._delete_collected)

@@ -11,6 +11,7 @@ import pytest
 
 from gateway import Gateway
 from gateway.failpoint import arm
+from gateway.flow.recent import Recent
 from gateway.testing.process import Peer, hello, until
 
 Make = Callable[..., Gateway]
@@ -84,6 +85,15 @@ def test_a_message_is_the_same_by_boot_and_number(make: Make, peer: Peer) -> Non
     until(lambda: peer.heard("hello_ack", boot_id="00000002"), what="the second boot's receipt")
     counts = gateway.facts()["counts"]
     assert (counts["journaled"], counts["duplicate"]) == (2, 1)
+
+
+def test_made_up_names_are_forgotten() -> None:
+    """What the intake remembers of names has a bound, and it is the oldest that go."""
+    recent: Recent[int, str] = Recent(3)
+    for number in range(10):
+        recent[number] = "x"
+        recent[number] = "y"
+    assert dict(recent) == {7: "y", 8: "y", 9: "y"}
 
 
 def test_a_beat_of_the_next_boot_is_no_old_one(make: Make, peer: Peer, tmp_path: Path) -> None:

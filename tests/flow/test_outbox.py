@@ -171,6 +171,22 @@ def test_a_newer_message_replaces_one_that_has_not_left(tmp_path: Path) -> None:
     assert left == 0
 
 
+def test_one_that_is_replaced_on_its_way_leaves_nothing_in_memory(tmp_path: Path) -> None:
+    """A publish under way cannot be taken back; its number is forgotten with its row."""
+
+    async def body(outbox: Outbox, broker: Broker, writer: Writer) -> None:
+        broker.hold = asyncio.Event()
+        await put(outbox, writer, [parcel(1, key="config:1")])
+        outbox.connected(True)
+        await asyncio.sleep(0)
+        await put(outbox, writer, [parcel(2, key="config:1")])
+        broker.hold.set()
+        await until(lambda: len(broker.got) == 2)
+        assert not outbox._replaced
+
+    assert run(tmp_path / "x.db", body)[1] == 0
+
+
 def test_what_is_pointless_is_dropped(tmp_path: Path) -> None:
     """A receipt whose time is over is not sent any more."""
 

@@ -61,7 +61,7 @@ DEFECTS = (
     ),
     Defect(
         "old-beat-without-boot-id",
-        "gateway/flow/intake.py",
+        "gateway/flow/recent.py",
         "        if boot == event.boot_id and event.seq <= seq:",
         "        if event.seq <= seq:",
         "tests/flow/test_intake.py::test_a_beat_of_the_next_boot_is_no_old_one",
