@@ -10,7 +10,7 @@ NODES  ?= 3
 RUN    := requirements/run.txt requirements/broker.txt requirements/micropython.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help .set-up run test check e2e field mutants bench soak soak-power soak-flash soak-crash soak-kills ledger clean
+.PHONY: help .set-up run test check e2e field mutants bench soak soak-power soak-flash soak-crash soak-kills soak-days soak-nodes ledger clean
 
 help: ## Show the verbs
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -56,6 +56,12 @@ check: $(VENV)/.test-ready ## Lint and types
 soak-flash: $(VENV)/.test-ready ## Power cuts on a node's flash: every byte and every pair, on every chip
 	@SOAK_FLASH=1 $(BIN)/python -m pytest -q -s --timeout 1200 tests/device/test_power_cuts.py $(ARGS)
 
+soak-days: $(VENV)/.test-ready ## Ninety days of one node, in minutes
+	@SOAK_DAYS=90 $(BIN)/python -m pytest -q -s --timeout 6000 tests/device/test_days.py $(ARGS)
+
+soak-nodes: $(VENV)/.test-ready ## Forty fault scripts, three hundred real nodes each
+	@SOAK_NODES=300 SOAK_SCRIPTS=40 $(BIN)/python -m pytest -q -x --timeout 1800 tests/faults/test_bad_weather.py $(ARGS)
+
 e2e: $(VENV)/.test-ready ## The journeys alone
 	@$(BIN)/python -m pytest -q tests/e2e $(ARGS)
 
@@ -68,7 +74,7 @@ mutants: $(VENV)/.test-ready ## Seeded defects: does each one's test notice it? 
 bench: $(VENV)/.test-ready ## Measure; prints the tables that docs/figures.md keeps
 	@$(BIN)/python -m bench $(ARGS)
 
-soak: soak-power soak-flash soak-crash soak-kills ## Faults at length: hours, not minutes
+soak: soak-power soak-flash soak-crash soak-kills soak-days soak-nodes ## Faults at length: hours, not minutes
 
 soak-power: $(VENV)/.test-ready ## A million power cuts, an error from every call, ext4 crashes, flipped bits
 	@$(BIN)/python -m tests.faults.power.soak $(ARGS)

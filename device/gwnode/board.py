@@ -49,6 +49,13 @@ def now_ms():
     return _count
 
 
+def settled():
+    """Everything that stays is in its place: memory may now fill further before it is collected."""
+    if hasattr(gc, "threshold"):
+        gc.collect()
+        gc.threshold(max(8192, gc.mem_free() // 4))  # pyright: ignore[reportAttributeAccessIssue] - MicroPython's own
+
+
 def random_bytes(count):
     """From the board's own source of chance; where it has none, from what differs between boots."""
     if hasattr(os, "urandom"):

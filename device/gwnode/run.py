@@ -42,6 +42,7 @@ class Runner(Keeper):
         self.remind(self.node)
         for text in self.storage.troubles:
             self.trouble(text)
+        board.settled()
 
     def run(self):
         """For ever, or until somebody ends us."""
@@ -165,6 +166,8 @@ class Runner(Keeper):
         self.backlog = []
         self.marks = {}
         if link is not None:
+            # nobody knows whether these have arrived: what is not proved counts as lost
+            self.node.lost_messages += link.in_flight
             try:
                 link.close()
             except (LinkError, OSError):
