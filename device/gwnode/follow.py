@@ -5,7 +5,7 @@
 
 def recall(node, seen, safe_mode, unix, now):
     """What outlived the last boot; unix is 0 where no clock did."""
-    node.seen = seen
+    node.seen = [[one[0], one[1], now] for one in seen]
     node.safe_mode = safe_mode
     if unix:
         node.wall = unix * 1000 - now

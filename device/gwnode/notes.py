@@ -31,9 +31,7 @@ class Notes:
     def seen(self):
         """Commands that acted, as a node knows them. How one ended that a boot cut short, nobody knows."""
         failed = "ERROR", "command_already_failed"
-        return [
-            [one, (status, None) if status else failed, 0] for one, status in self._kept["acted"]
-        ]
+        return [(one, (how, None) if how else failed) for one, how in self._kept["acted"]]
 
     def bad_boot(self):
         """This boot ends, or the last one ended, as none should."""

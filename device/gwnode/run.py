@@ -27,6 +27,7 @@ class Runner(Keeper):
     def __init__(self, folder):
         super().__init__(folder, _settings(folder))
         self.way = Way(folder, self.settings)
+        self.began = board.now_ms()
         self.link = None
         self.backlog = []  # (topic, payload, retain, mark)
         self.marks = {}  # packet id -> mark
@@ -65,7 +66,7 @@ class Runner(Keeper):
         else:
             self._hear(_WAIT_MS)
         self.events.append(("tick",))
-        if self.notes.bad and not self.node.safe_mode and board.now_ms() > _GOOD_MS:
+        if self.notes.bad and not self.node.safe_mode and board.now_ms() - self.began > _GOOD_MS:
             self.do_good_boot()
         while self.events:
             self._step(self.events.pop(0))

@@ -3,7 +3,7 @@
 
 import json
 
-from gwnode import config, protocol, ring
+from gwnode import config, follow, protocol, ring
 from gwnode.node import Node
 
 HARDWARE = "esp32-a0b1c2d3e4f5"
@@ -122,8 +122,8 @@ class Rig:
         self.node = Node(self.settings, self.store, self.boot_id, dict, self.seed)
         self.node.crash = self.crash
         failed = "ERROR", "command_already_failed"
-        self.node.seen = [[one, (word, None) if word else failed, 0] for one, word in self.acted]
-        self.node.safe_mode = self.bad_boots >= 5
+        seen = [(one, (word, None) if word else failed) for one, word in self.acted]
+        follow.recall(self.node, seen, self.bad_boots >= 5, 0, self.now)
         self.ring = self.ring.again()
         self.do(("tick",))
 
