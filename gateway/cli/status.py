@@ -106,6 +106,7 @@ def lines(data: dict[str, Any], now: float) -> list[tuple[str, str]]:
         up = output.span(facts["uptime_seconds"])
         shown = [("gateway", f"runs since {since} ({up}), process {data['pid']}")]
         shown.append(("broker", f"{facts['broker']}, {_link(facts)}"))
+        shown += [("rights", f"the broker's ACL: {t}") for t in facts.get("missing_rights", ())]
         if facts.get("backup_error"):
             shown.append(("backup", f"none by the clock: {facts['backup_error']}"))
         if facts.get("trouble"):

@@ -22,6 +22,7 @@ def facts(engine: Engine) -> dict[str, Any]:
         "port": options.port,
         "link_error": _told(wiring.uplink.error),
         "away_seconds": wiring.uplink.away,
+        "missing_rights": wiring.uplink.rights.told(),
         "trouble": str(engine.trouble) if engine.trouble else None,
         **engine.keeper.facts(),
         "uptime_seconds": round(time.time() - engine.started_at, 1),

@@ -134,7 +134,7 @@ class Engine:
         for plugin in self.registry.plugins.values():
             if plugin.state == "failed":
                 self.story("plugin", f"{plugin.name} is off: {plugin.error}")
-        self._undo.append(self.wiring.link.stop)
+        self._undo += [self.wiring.link.stop, self.wiring.uplink.rights.stop]
         await self.wiring.uplink.start(host, port, embedded=target.embedded)
 
     # -- while it runs -----------------------------------------------------------------------

@@ -40,6 +40,8 @@ class Login(NamedTuple):
     version: str
     keepalive: int
     context: ssl.SSLContext | None
+    lasting: bool = True
+    """Whether the broker keeps the session when we are gone."""
 
     @property
     def where(self) -> str:
@@ -202,7 +204,7 @@ class Client(paho.Client):
 
 def make(login: Login, listener: Listener, answers: Waiting) -> Client:
     """A client that has not connected yet. It never comes back by itself: each connection is anew."""
-    clean: dict[str, Any] = {} if login.version == "5" else {"clean_session": False}
+    clean: dict[str, Any] = {} if login.version == "5" else {"clean_session": not login.lasting}
     client = Client(
         CallbackAPIVersion.VERSION2,
         client_id=login.client_id,
@@ -223,9 +225,9 @@ def make(login: Login, listener: Listener, answers: Waiting) -> Client:
     options: dict[str, Any] = {}
     if login.version == "5":
         properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call] # paho's lack
-        properties.SessionExpiryInterval = 0xFFFFFFFF
+        properties.SessionExpiryInterval = 0xFFFFFFFF if login.lasting else 0
         properties.ReceiveMaximum = _WINDOW
-        options = {"clean_start": False, "properties": properties}
+        options = {"clean_start": not login.lasting, "properties": properties}
     client.connect_async(login.host, login.port, login.keepalive, **options)
     return client
 

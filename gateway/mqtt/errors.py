@@ -15,6 +15,10 @@ class RefusedFilterError(BrokerError):
     """The broker does not let us subscribe to a filter."""
 
 
+class RefusedPublishError(BrokerError):
+    """The broker does not let us publish to a topic."""
+
+
 class NobodyListensError(BrokerError):
     """The machine is there, and no broker on it."""
 
@@ -36,7 +40,7 @@ def refused(where: str, username: str, reason: str) -> BrokerError:
 
 def refused_publish(topic: str, reason: str) -> BrokerError:
     """The broker answered PUBLISH with a no; only MQTT 5 can say so."""
-    return BrokerError(
+    return RefusedPublishError(
         f"the broker refuses what we publish to {topic}",
         why=reason,
         hint="let the gateway's user write this topic in the broker's ACL",

@@ -7,6 +7,7 @@ cap the queue of a session, and telemetry must never push a hello out.
 from __future__ import annotations
 
 import asyncio
+import ssl
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -53,6 +54,29 @@ class LinkState:
     reconnects: int
 
 
+def context_of(options: LinkOptions) -> ssl.SSLContext | None:
+    """What TLS needs, None where there is none. Raises SettingsError for unusable files."""
+    if not options.tls:
+        return None
+    return tls.context(
+        options.tls_ca, options.tls_cert, options.tls_key, check_hostname=options.tls_hostname_check
+    )
+
+
+def login_of(options: LinkOptions, name: str, context: ssl.SSLContext | None) -> Login:
+    """Where to and as whom, for the session of this name."""
+    return Login(
+        options.host,
+        options.port,
+        f"{options.client_id}-{name}",
+        options.username,
+        options.password,
+        options.version,
+        max(10, int(options.keepalive)),
+        context,
+    )
+
+
 class Link:
     """Both sessions. Everything runs on the loop on which it is started."""
 
@@ -73,25 +97,9 @@ class Link:
     async def start(self) -> None:
         """Begin to connect; returns at once. Raises SettingsError for unusable TLS files."""
         options = self.options
-        context = None
-        if options.tls:
-            context = tls.context(
-                options.tls_ca,
-                options.tls_cert,
-                options.tls_key,
-                check_hostname=options.tls_hostname_check,
-            )
+        context = context_of(options)
         for name in SESSIONS:
-            login = Login(
-                options.host,
-                options.port,
-                f"{options.client_id}-{name}",
-                options.username,
-                options.password,
-                options.version,
-                max(10, int(options.keepalive)),
-                context,
-            )
+            login = login_of(options, name, context)
             barrier = Barrier(options.root, login.client_id, per_filter=options.barrier_per_filter)
             heard = self._heard if name == "bulk" else lambda _at: None
             session = self._sessions[name] = Session(

@@ -22,6 +22,7 @@ from gateway.mqtt.link import Link, LinkOptions, LinkState
 from gateway.protocol.topics import Topics
 from gateway.service.filters import matches, reduce
 from gateway.service.handlers import PREFIX, Handler
+from gateway.service.rights import RightsCheck
 from gateway.settings.model import Settings
 from gateway.store.sqlite import Connection
 
@@ -51,6 +52,7 @@ class Uplink:
         self._went_at: float | None = None
         self._was_connected = False
         self._said: GatewayError | None = None
+        self.rights = RightsCheck(story)
         self.quiet = False
         self.is_copy: Callable[[str], bool] = lambda _topic: False
 
@@ -173,6 +175,8 @@ class Uplink:
             away = time.monotonic() - gone
             self._story("back", f"broker back after {away:.0f} s; {waiting} messages waited here")
         self._was_connected = True
+        if self.link.options.username:  # who has no name has no rights of his own
+            self.rights.ask(self.link.options)
 
     def _go(self, state: LinkState) -> None:
         if self._was_connected and self._went_at is None:

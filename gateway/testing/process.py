@@ -178,6 +178,7 @@ class Peer:
         *,
         will: tuple[str, bytes] | None = None,
         clean: bool = True,
+        login: tuple[str, str] | None = None,
     ) -> None:
         self.got: list[tuple[str, bytes, bool]] = []
         self._client = paho.Client(
@@ -188,6 +189,8 @@ class Peer:
         )
         self._subscribed = threading.Event()
         self._client.on_subscribe = lambda *_: self._subscribed.set()
+        if login is not None:
+            self._client.username_pw_set(*login)
         if will is not None:
             self._client.will_set(will[0], will[1], qos=1, retain=True)
         self._client.connect("127.0.0.1", port, 30)
