@@ -143,10 +143,11 @@ class Bench:
         assert (len(self.sent), self.read("SELECT * FROM config_desired")) == before
         return {p["path"]: p["message"] for p in done[1]["problems"]}
 
-    def hello(self, protocol: int = 1, **fields: Any) -> None:
+    def hello(self, protocol: int = 1, *, retained: bool = False, **fields: Any) -> None:
         """The node says hello."""
         event = NodeHello(**{"hardware_id": HW, "protocol": protocol, **fields})
-        self.deliver(gateway_config.node_hello, event, topic="hydro/node_hello")
+        where = {"topic": "hydro/node_hello", "retained": retained}
+        self.deliver(gateway_config.node_hello, event, **where)
 
     def report(
         self,

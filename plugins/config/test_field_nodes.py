@@ -29,11 +29,12 @@ def at_home(bench: Bench, document: dict[str, Any]) -> None:
 
 
 def test_c7_the_plain_document_holds_its_secret(field: Bench, document: dict[str, Any]) -> None:
-    """To the temp topic while it is not bound; never without node_secret; no envelope."""
+    """To the temp topic while it is not bound; never without node_secret; no envelope, not retained."""
     field.ask(ConfigPush(document={**document, **PLACE}))
     (sent,) = field.sent
     assert sent.topic == TEMP
     assert "stamp" not in sent.options
+    assert sent.options["retain"] is False
     assert sent.payload["channels"] == document["channels"]
     assert len(sent.payload["node_secret"]) == 64
     assert "message_type" not in sent.payload

@@ -213,6 +213,25 @@ def test_a_retained_report_is_the_past(bench: Bench, document: dict[str, Any]) -
     assert bench.state == "v1 sent"
 
 
+def test_a_retained_hello_shows_nothing(bench: Bench, document: dict[str, Any]) -> None:
+    """It is not sent to for a hello of the past, and what that hello shows is not noted."""
+    push(bench, document)
+    sent = len(bench.sent)
+    bench.now += 100.0
+    bench.hello(retained=True, boot_id="0000000a", seq=1, config_revision=9)
+    assert len(bench.sent) == sent
+    assert bench.row("config_reported") == {}
+
+
+def test_a_header_is_the_mark_of_our_firmware(tmp_path: Path) -> None:
+    """A node of ours that was there before us is known as one by its first report, not by its hello
+    alone: from then on it must sign."""
+    bench = Bench(tmp_path, protocol=0)
+    bench.report(**Board(revision=3).report("verified"))
+    assert bench.node.protocol == 1
+    bench.close()
+
+
 def test_c1_a_report_before_the_hello_is_kept(tmp_path: Path, document: dict[str, Any]) -> None:
     """C1: what a node showed before it was registered is there when its hello has come."""
     bench = Bench(tmp_path, id=7, known=False, uid=HW, hardware_id=None, protocol=0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -59,6 +60,44 @@ def test_hook_node_heartbeat_makes_online_and_keeps_the_facts(bench: PluginBench
     assert (node.life, node.last_seen_at) == ("online", NOW)
     found = bench.read("SELECT uptime, free_heap, rssi, declared, beats FROM heartbeat_nodes")
     assert found == [(5.0, 1000, -60, 15.0, 1)]
+
+
+def test_facts_stay_until_the_node_says_others(bench: PluginBench) -> None:
+    """Heap comes under either of its two names; a beat that leaves something out takes nothing away."""
+    beats(bench, uptime=5, free_heap_bytes=1000, rssi=-60)
+    beats(bench, uptime=20)
+    found = bench.read("SELECT uptime, free_heap, rssi FROM heartbeat_nodes")
+    assert found == [(20.0, 1000, -60)]
+
+
+def test_a_transition_is_told_once(bench: PluginBench, caplog: pytest.LogCaptureFixture) -> None:
+    """Each change of life is one line of the log and one time in the row, however often it beats."""
+    with caplog.at_level(logging.INFO):
+        for _ in range(3):
+            beats(bench, interval_s=15)
+            bench.now += 1
+        bench.now += 1000
+        for _ in range(3):
+            sweep(bench)
+    told = [record.message for record in caplog.records]
+    assert told == ["node nd-1 is online (was seen)", "node nd-1 is offline (was online)"]
+    assert bench.read("SELECT since FROM heartbeat_nodes") == [(bench.now,)]
+
+
+def test_a_death_is_no_sign_of_life(bench: PluginBench) -> None:
+    """A will ends the life and moves no last_seen_at: the node did not speak."""
+    seen = beats(bench).last_seen_at
+    bench.now += 10
+    bench.play("node_message", LastWill(), TOPIC)
+    assert (bench.node("hw").life, bench.node("hw").last_seen_at) == ("offline", seen)
+
+
+def test_a_reboot_begins_to_count_anew(bench: PluginBench) -> None:
+    """Beats and gaps are those of the boot."""
+    for seq in (1, 5):
+        beats(bench, boot_id="0000000a", seq=seq)
+    beats(bench, boot_id="0000000b", seq=1)
+    assert bench.read("SELECT beats, missed, seq FROM heartbeat_nodes") == [(1, 0, 1)]
 
 
 def test_silence_makes_late_and_then_offline(bench: PluginBench) -> None:
@@ -209,7 +248,11 @@ def test_an_interval_that_nobody_declared_is_learnt(bench: PluginBench) -> None:
         beats(bench, uptime=1)
         bench.now += 15
     assert bench.read("SELECT declared, learnt FROM heartbeat_nodes") == [(None, 15.0)]
-    bench.now += offline_after(15, GRACE) - 14
+    bench.now += 85  # one long pause does not make the node lazy
+    beats(bench, uptime=1)
+    ((learnt,),) = bench.read("SELECT learnt FROM heartbeat_nodes")
+    assert 15 < learnt < 17
+    bench.now += offline_after(learnt, GRACE) + 1
     assert sweep(bench) == "offline"
 
 

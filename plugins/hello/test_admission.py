@@ -39,13 +39,17 @@ def test_claims(door: Door) -> None:
 
 
 def test_decommissioned_until_readmitted(door: Door) -> None:
-    """The end of service is told in the receipt, and the way back is the operator's."""
+    """The end of service is told in the receipt, and the way back is the operator's: as a new node,
+    which is in no zone."""
     door.hello()
+    place = {"gh": "gh-1", "zone": "zn-1", "lifecycle_state": "ASSIGNED_TO_ZONE"}
+    door.registered(door.node(door.hardware_id).uid, **place)
     door.order(asked.Decommission)
     assert door.hello()["reason"] == "decommissioned"
     assert door.node(door.hardware_id).lifecycle_state == "DECOMMISSIONED"
     door.order(asked.Readmit)
     assert door.hello()["lifecycle_state"] == "REGISTERED_BACKEND"
+    assert not door.node(door.hardware_id).bound
 
 
 def test_a_node_with_a_secret_must_sign(door: Door) -> None:
@@ -57,6 +61,8 @@ def test_a_node_with_a_secret_must_sign(door: Door) -> None:
     assert door.hello(boot_id="0000000b", fw_version="9")["reason"] == "identity"  # plays foreign
     assert door.node(door.hardware_id) == before
     assert door.read("SELECT suspects FROM hello_nodes") == [(3,)]
+    door.order(asked.Approve)
+    assert door.read("SELECT suspects FROM hello_nodes") == [(0,)]
     assert "reason" not in door.signed_hello(boot_id="0000000b")
 
 

@@ -37,6 +37,29 @@ def test_hook_node_hello_registers_and_answers(
     assert sent.options["stamp"] == ["unix_ts"]
     assert sent.options["sign"][0] == "hello_ack"
     assert sent.options["retain"] is False
+    assert sent.options["_expires"] == 30.0
+    assert sent.options["_replace"] == f"hello_ack:{door.hardware_id}"
+
+
+def test_a_receipt_goes_where_the_node_listens(door: Door) -> None:
+    """Names are compared in lower case, and a topic is published in the spelling received."""
+    said = {"message_type": "node_hello", "hardware_id": "ESP32-ABC"}
+    assert door.say("hydro/node_hello", said).hardware_id == "esp32-abc"
+    assert door.sent[-1].topic == "hydro/gh-temp/zn-temp/ESP32-ABC/hello_ack"
+
+
+def test_a_retained_hello_is_nobodys(door: Door) -> None:
+    """What a broker kept is the past: no node, no receipt."""
+    said = {"message_type": "node_hello", "hardware_id": door.hardware_id}
+    door.say("hydro/node_hello", said, retained=True, live=False)
+    assert (door.roster.all(), door.sent) == ([], [])
+
+
+def test_a_node_that_says_too_much_is_cut(door: Door) -> None:
+    """Name, firmware and hardware revision are kept as far as a column of the field goes."""
+    door.hello(provisioning_meta={"node_name": "n" * 100}, fw_version="f" * 100)
+    node = door.node(door.hardware_id)
+    assert (node.name, node.fw_version) == ("n" * 64, "f" * 64)
 
 
 def test_a_repeated_hello_is_answered_and_changes_nothing(door: Door) -> None:

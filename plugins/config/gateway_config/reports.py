@@ -22,7 +22,6 @@ from gateway import (
     NodeHello,
     Topics,
     Turn,
-    is_temp,
     may_become,
     signed,
 )
@@ -253,7 +252,7 @@ def _finish_bind(event: ConfigReported, case: Case) -> None:
     """Bound is who reports from the place itself; a temp topic never finishes a bind."""
     node, source = case.node, event.source
     place = (source.gh.lower(), source.zone.lower())
-    if not node.pending_zone or is_temp(*place) or place != (node.pending_gh, node.pending_zone):
+    if not node.pending_zone or place != (node.pending_gh, node.pending_zone):
         return
     case.change(gh=place[0], zone=place[1], pending_gh="", pending_zone="", pending_at=None)
     if may_become(LIFECYCLE, node.lifecycle_state, "ASSIGNED_TO_ZONE"):
