@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import shutil
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
-from gateway.testing.process import GatewayProcess, Peer, until
+from gateway.testing.process import GatewayProcess, Peer, hello, until
 
 if TYPE_CHECKING:
     from conftest import RealNode
@@ -159,3 +160,41 @@ def test_a_gateway_that_lost_all_takes_its_nodes_back(
     board.start().boot(gateway)
     assert state(gateway, board) == "REGISTERED_BACKEND"
     assert push(gateway, tmp_path, board.hardware_id).startswith("v2")
+
+
+def test_a_field_node_is_bound_configured_and_greeted_again(
+    tmp_path: Path, gate: Gate, broker: Mosquitto
+) -> None:
+    """A2, A3, A5, A6: firmware that knows nothing of part B gets the time, is refused a config while it
+    is bound nowhere, is bound with a plain one that it shows back, and says hello again afterwards."""
+    gateway, name = gate(), "esp32-f1e1d"
+    temp, home = f"hydro/gh-temp/zn-temp/{name}", "hydro/gh-7/zn-9"
+    peer = Peer(broker.port).listen("hydro/time/response", f"{temp}/+", f"{home}/+/config")
+    peer.say("hydro/time/request", {"message_type": "time_request", "uptime": 1})
+    (answer,) = until(lambda: peer.heard("time/response"))
+    assert abs(answer["unix_ts"] - time.time()) < 60
+    assert answer["unix_ts"] == answer["server_time"]
+    peer.say("hydro/node_hello", hello(name))
+    (receipt,) = until(lambda: peer.heard("hello_ack"))
+    assert "sig" not in receipt
+    (tmp_path / "config.json").write_text(
+        json.dumps({"channels": [], "mqtt": {"configured": True}})
+    )
+    refused = gateway.command("config", "push", name, str(tmp_path / "config.json"))
+    assert (refused.returncode, "not bound" in refused.stderr) == (65, True)
+
+    done(gateway, "nodes", "bind", name, "gh-7/zn-9")
+    (document,) = until(lambda: peer.heard(f"{name}/config"))
+    shown = {**document, "fw_version": "1.0.0", "wifi": {"ssid": "garden", "pass": "word"}}
+    peer.say(f"{temp}/config_report", shown)  # a report from here finishes no bind
+    peer.say(f"{home}/{document['node_id']}/config_report", shown)
+    until(lambda: gateway.node(name)["lifecycle_state"] == "ASSIGNED_TO_ZONE")
+    status = json.loads(done(gateway, "config", "status", name, "--json"))["nodes"][0]
+    assert status["state"] == "verified"
+    assert "word" not in done(gateway, "config", "show", name, "--reported", "--json")
+
+    peer.say("hydro/node_hello", hello(name, fw_version="1.0.1"))
+    until(lambda: len(peer.heard("hello_ack")) == 2)
+    again = peer.heard("hello_ack")[1]
+    assert (again.get("reason"), again["lifecycle_state"]) == (None, "ASSIGNED_TO_ZONE")
+    peer.close()
