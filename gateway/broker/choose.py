@@ -14,6 +14,8 @@ from gateway.settings.model import Settings
 
 Mode = Literal["auto", "embedded", "external"]
 MEMORY = "broker.mode"
+PORT_FILE = "port"
+"""In the embedded broker's folder: written when it answers for the first time."""
 _LOCAL = "127.0.0.1"
 _CONNECT = b"\x10\x0c\x00\x04MQTT\x04\x02\x00\x05\x00\x00"
 
@@ -46,6 +48,8 @@ def choose(settings: Settings, folder: Path) -> Target:
     remembered = memory.read_text(errors="replace").strip() if memory.exists() else None
     if remembered not in ("embedded", "external"):
         remembered = None  # nobody of us wrote that: look again
+    if remembered == "embedded" and not (folder / "broker" / PORT_FILE).exists():
+        remembered = None  # it never ran (no wheel, perhaps): there is no fleet to split
     look = mode == "auto" and not mqtt.host and remembered is None
     answers = look and speaks_mqtt(_LOCAL, mqtt.port)
     found = decide(mode, mqtt.host, remembered=remembered, answers=answers)

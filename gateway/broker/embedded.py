@@ -20,11 +20,10 @@ import time
 from importlib import metadata
 from pathlib import Path
 
-from gateway.broker.choose import speaks_mqtt
+from gateway.broker.choose import PORT_FILE, speaks_mqtt
 from gateway.errors import BrokerError
 
 log = logging.getLogger(__name__)
-PORT_FILE = "port"
 _PATIENCE = 15.0
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.2, 30.0
 _STABLE_AFTER = 60.0

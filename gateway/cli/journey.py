@@ -40,6 +40,14 @@ class Journey:
         self._received = {row["id"] for row in registered}
         self.fleet = Fleet(operator.state_dir / "nodes", number, broker)
         self.fleet.start()
+        hardware = {row["hardware_id"] for row in self.rows}
+        self._known = sum(name in hardware for name in self.fleet.hardware_ids)
+
+    @property
+    def title(self) -> str:
+        """How many nodes of what kind, and how many of them an earlier run has registered."""
+        known = f", {self._known} of them known from before" if self._known else ""
+        return self.fleet.title + known
 
     def tick(self) -> list[str]:
         """Look, push what is missing; returns what is new, as lines."""

@@ -6,6 +6,7 @@ show "-". `fleet` is the one query behind the list, the live table and the story
 
 from __future__ import annotations
 
+import sys
 import time
 from typing import Any
 
@@ -16,6 +17,7 @@ from gateway.cli.operator import Operator
 from gateway.cli.portrait import name_of, portrait
 
 HEAD = ("NODE", "TYPE", "STATE", "LIFE", "CONFIG", "LAST SEEN", "HEAP FREE")
+_WAIT = 1.0
 _CORE = (
     "n.id, n.uid, n.hardware_id, n.name, n.type, n.lifecycle_state, n.life, n.gh, n.zone, "
     "n.pending_gh, n.pending_zone, n.fw_version, n.boot_id, n.protocol, "
@@ -119,7 +121,22 @@ def list_(operator: Operator, life: str | None, node_type: str | None) -> None:
             return
         operator.table(HEAD, [cells(row, now) for row in rows])
 
+    caveat(operator)
     operator.show("gateway.nodes.list/1", {"nodes": [as_json(row, now) for row in rows]}, text)
+
+
+def caveat(operator: Operator) -> None:
+    """Tell a person at a terminal where nobody looks after what is shown just now."""
+    if not sys.stderr.isatty() or operator.quiet:
+        return
+    if not operator.running:
+        operator.say(f"no gateway runs on {operator.state_dir}: this is what it knew last")
+        return
+    answer = operator.ask("status", wait=_WAIT)
+    if answer.done and not answer.result.get("connected"):
+        away = answer.result.get("away_seconds")
+        since = f" for {output.span(away)}" if away is not None else ""
+        operator.say(f"the broker is away{since}: this is what was known before")
 
 
 @nodes.command("show", epilog=examples("gateway nodes show nd-ph-0f3a91c2d412 --json"))
@@ -139,6 +156,8 @@ def show(operator: Operator, node: str) -> None:
         "configs": [_config_json(config) for config in configs],
         "channels": channels,
     }
+
+    caveat(operator)
 
     def text() -> None:
         for line in portrait(row, configs, channels, now):

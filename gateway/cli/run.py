@@ -54,13 +54,16 @@ _READY = "taking messages; Ctrl+C stops everything, `gateway --help` in another 
     help="Start N nodes.",
 )
 @click.option("--once", is_flag=True, help="With --simulate: stop when all nodes are configured.")
+@click.option(
+    "--within", "limit", default=_LIMIT, metavar="SECONDS", help="With --once: give up then (120)."
+)
 @click.pass_obj
-def run(operator: Operator, broker: str | None, number: int, once: bool) -> int:
+def run(operator: Operator, broker: str | None, number: int, once: bool, limit: float) -> int:
     """Run the gateway until Ctrl+C."""
     if once and not number:
         raise click.UsageError("--once waits for simulated nodes: say how many with --simulate N")
     loaded = operator.load(**{"broker.mode": broker})
-    service = Service(operator, loaded, number, once)
+    service = Service(operator, loaded, number, once, limit)
     service.listen()
     return service.serve()
 
@@ -68,13 +71,16 @@ def run(operator: Operator, broker: str | None, number: int, once: bool) -> int:
 class Service:
     """One run, from the first line to the last."""
 
-    def __init__(self, operator: Operator, loaded: Loaded, number: int, once: bool) -> None:
+    def __init__(
+        self, operator: Operator, loaded: Loaded, number: int, once: bool, limit: float = _LIMIT
+    ) -> None:
         from gateway.app import Gateway
 
         self._operator = operator
         self._loaded = loaded
         self._number = number
         self._once = once
+        self._limit = limit
         self.gateway = Gateway(loaded.settings, files=loaded.files)
         self._screen = story.Screen(operator.paint, table=number > 0 and not once)
         self._signal = 0
@@ -137,7 +143,7 @@ class Service:
     def _until_ready(self) -> int | None:
         """Wait for the broker for as long as it takes. None when it is there; the exit code where
         we were stopped, or where it refuses our login: that needs a person, not another try."""
-        complained = False
+        complained, began = False, time.monotonic()
         while not self._stop.is_set():
             facts = self.gateway.facts()
             self._embedded = facts["embedded"]
@@ -150,6 +156,9 @@ class Service:
                 self._complain(error)
             if error is not None and error["exit_code"] == AuthError.exit_code:
                 return AuthError.exit_code
+            if self._once and time.monotonic() - began > self._limit:
+                self._screen.complain(f"error: no broker within {output.span(self._limit)}")
+                return 1
             self._stop.wait(0.05)
         return 0
 
@@ -159,15 +168,14 @@ class Service:
             return 0
         self._journey = Journey(self._operator, self.gateway, self._number, self._broker())
         self._screen.say("")
-        self._say("nodes", self._journey.fleet.title)
-        self._screen.say("")
+        self._say("nodes", self._journey.title)
         began = time.monotonic()
         while not self._stop.wait(_TICK):
             for line in self._journey.tick():
                 self._screen.say(line)
             rows, foot = self._journey.rows, self._journey.foot()
             self._screen.draw(HEAD, [cells(row, time.time()) for row in rows], foot)
-            if self._once and (not self._journey.lacks() or time.monotonic() - began > _LIMIT):
+            if self._once and (not self._journey.lacks() or time.monotonic() - began > self._limit):
                 return self._result(time.monotonic() - began)
         return 0
 

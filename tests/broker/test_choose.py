@@ -54,10 +54,21 @@ def settings(**mqtt: object) -> Settings:
     return Settings(mqtt=Mqtt(**mqtt), broker=Broker(port=4711))  # type: ignore[arg-type] # the caller's fields
 
 
+def test_an_embedded_broker_that_never_ran_is_not_remembered(tmp_path: Path) -> None:
+    """Who has no wheel of it is told to install mosquitto; the next start finds that mosquitto."""
+    with Mosquitto(tmp_path / "mosquitto") as broker:
+        assert choose(settings(port=free_port()), tmp_path).embedded
+        assert choose(settings(port=broker.port), tmp_path) == Target(
+            "127.0.0.1", broker.port, False
+        )
+
+
 def test_nobody_answers(tmp_path: Path) -> None:
     """Without a configured host and without a neighbour the embedded broker is taken for good."""
     port = free_port()
     assert choose(settings(port=port), tmp_path) == Target("127.0.0.1", 4711, True)
+    (tmp_path / "broker").mkdir()
+    (tmp_path / "broker/port").write_text("4711\n")  # it has run
     assert (tmp_path / MEMORY).read_text() == "embedded\n"
     with Mosquitto(tmp_path / "late", port=port):
         assert choose(settings(port=port), tmp_path).embedded

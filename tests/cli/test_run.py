@@ -153,6 +153,15 @@ def test_the_broker_is_away(start: Start, nobody: int) -> None:
     assert "ready" not in out
 
 
+def test_once_gives_up_on_a_broker_that_is_not_there(start: Start, nobody: int) -> None:
+    """`--once` ends with exit code 1 and the reason, it does not wait for ever."""
+    process = start("--simulate", "1", "--once", "--within", "1", **external(nobody))
+    _, err = process.communicate(timeout=40)
+    assert process.returncode == 1
+    assert f"error: cannot reach the broker at 127.0.0.1:{nobody}" in err
+    assert err.splitlines()[-1] == "error: no broker within 1.0 s"
+
+
 def test_the_broker_refuses_us(start: Start, doorkeeper: int) -> None:
     """A refused login ends the run with exit code 77, because only a person can mend it."""
     process = start(**external(doorkeeper))
