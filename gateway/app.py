@@ -179,7 +179,10 @@ class Gateway:
 
     def _refuse_own_loop(self) -> None:
         running = _running_loop()
-        if running is not None and any(h.loop is running for h in self._handlers):
+        loops = [handler.loop for handler in self._handlers]
+        if self._engine is not None:
+            loops.append(self._engine.wiring.handlers.fallback.thread.loop)
+        if running is not None and running in loops:
             raise RuntimeError(
                 "stop() would wait for handlers that run on this very event loop; "
                 "use `await gateway.aclose()`"

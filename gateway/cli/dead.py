@@ -82,7 +82,9 @@ def letters(operator: Operator, plugin: str | None, limit: int) -> list[dict[str
             "kind": row["kind"],
             "plugin": row["plugin"] if row["plugin"] != "-" else None,
             "why": output.clean(
-                row["error"] if row["plugin"] == "-" else f"plugin {row['plugin']}: {row['error']}"
+                _reason(row["error"])
+                if row["plugin"] == "-"
+                else f"plugin {row['plugin']}: {_reason(row['error'])}"
             ),
             "tries": row["attempts"],
         }
@@ -126,10 +128,17 @@ def show(operator: Operator, number: str) -> None:
         for failure in data.get("failures", ()):
             tries = output.count(failure["tries"], "try", "tries")
             click.echo(f"plugin    {failure['plugin']}: {failure['error']} ({tries})")
+            for line in failure["traceback"]:
+                click.echo(f"          {line}")
         if data.get("failures"):
             operator.hint(f"gateway dead replay {number} · gateway dead drop {number}")
 
     operator.show("gateway.dead.show/1", data, text)
+
+
+def _reason(error: str) -> str:
+    """The first line; the traceback of the last attempt stands behind it."""
+    return error.partition("\n")[0]
 
 
 def _is_refused(number: str) -> bool:
@@ -176,7 +185,12 @@ def _given_up(operator: Operator, number: str) -> dict[str, Any]:
         raise _none(number)
     row = rows[0]
     failures = [
-        {"plugin": r["plugin"], "error": output.clean(r["error"]), "tries": r["attempts"]}
+        {
+            "plugin": r["plugin"],
+            "error": output.clean(_reason(r["error"])),
+            "tries": r["attempts"],
+            "traceback": [output.clean(line) for line in r["error"].split("\n")[1:]],
+        }
         for r in rows
     ]
     return {

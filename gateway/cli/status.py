@@ -66,7 +66,8 @@ def stored(operator: Operator) -> dict[str, Any]:
         return int(operator.read(f"SELECT count(*) AS n {sql}")[0]["n"])
 
     worst = operator.read(
-        "SELECT plugin, error, count(*) AS n FROM delivery WHERE state = 'dead' "
+        "SELECT plugin, substr(error, 1, instr(error || char(10), char(10)) - 1) AS error, "
+        "count(*) AS n FROM delivery WHERE state = 'dead' "
         "GROUP BY plugin ORDER BY max(journal_id) DESC LIMIT 3"
     )
     from gateway.store.backup.health import told

@@ -53,7 +53,9 @@ class Wiring:
         self.runners = parts.runners = Runners(loop, self._report, times.budget)
         self.handlers = parts.handlers = Handlers(self.runners, loop, self._report)
         self.handlers.restore(known_handlers(opened.filters))
-        self.outbox = parts.outbox = Outbox(opened.writer, self._publish, opened.roster.get)
+        self.outbox = parts.outbox = Outbox(
+            opened.writer, opened.ids, self._publish, opened.roster.get
+        )
         self.retries = parts.retries = Retries(parts, times)
         self.lanes = Lanes(
             self._read_lane, self._kick, window=limits.window, lane_window=limits.lane_window

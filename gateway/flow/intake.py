@@ -89,19 +89,21 @@ class Intake:
         name = self._parts.name_in(topic, event) if topic is not None else ""
         lane = self._parts.roster.lane(name) if name else f"${kind}/{message.topic}"
         klass = type(event).durability if event is not None else "journal"
-        if klass == "latest" and self._buckets.is_flood(lane, now):
+        if message.session == "bulk" and self._buckets.is_flood(lane, now):
             raise Refusal("flood", f"{lane} sends more than its share of {kind}")
         dedupe, seq = None, 0
         if event is not None and event.boot_id is not None and event.seq is not None:
             seq = event.seq
             if klass == "latest":
-                if self._beats.is_old(lane, kind, event):
+                if self._beats.is_old(message.topic, event):
                     self.counts["duplicate"] += 1
                     return
             else:
                 dedupe = _digest(kind, topic, name, event)
         flags = message.backlog * journal.BACKLOG | message.retain * journal.RETAINED
-        before = self._adjacent(lane, kind, event, flags) if klass == "latest" else None
+        before = None
+        if klass == "latest" and event is not None and event.boot_id is not None:
+            before = self._adjacent(lane, message.topic, event, flags)
         if before is None:
             number, copies, first = self._parts.ids.journal(), 1, seq
         else:
@@ -128,7 +130,7 @@ class Intake:
             topic = parse(message.topic, self._parts.root)
             if not message.payload and (topic.kind in _STATE_KINDS or message.retain):
                 self.counts["deletion"] += 1
-                return None, None, None
+                return ("raw", None, topic) if wanted_raw else (None, None, None)
             cls = self._parts.types.get(topic.kind)
             if cls is None:
                 if wanted_raw:
@@ -168,10 +170,13 @@ class Intake:
             self._full = True
             self.on_full(True)
 
-    def _adjacent(self, lane: str, kind: str, event: Event | None, flags: int) -> Item | None:
-        """The beat to which this one is added: nothing of that node lies between (rule 8)."""
+    def _adjacent(self, lane: str, topic: str, event: Event, flags: int) -> Item | None:
+        """The beat to which this one is added: nothing of that node lies between (rule 8).
+
+        One that does not say which boot it is of may be of the next one, and stands alone.
+        """
         tail = self._tails.get(lane)
-        if tail is None or tail.event is None or event is None or tail.kind != kind:
+        if tail is None or tail.event is None or tail.row.topic != topic:
             return None
         same = tail.event.boot_id == event.boot_id and tail.row.flags == flags
         return tail if same else None

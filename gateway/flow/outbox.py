@@ -19,7 +19,9 @@ import msgspec
 from gateway.api import Node
 from gateway.errors import BrokerError
 from gateway.failpoint import failpoint
+from gateway.flow.work import Ids
 from gateway.protocol.signing import sign
+from gateway.store import journal
 from gateway.store import outbox as rows
 from gateway.store.outbox import Parcel
 from gateway.store.writer import Writer
@@ -35,9 +37,10 @@ class Outbox:
     """What waits to be published, in memory; the rows are the truth."""
 
     def __init__(
-        self, writer: Writer, publish: Publish, node: Callable[[int], Node | None]
+        self, writer: Writer, ids: Ids, publish: Publish, node: Callable[[int], Node | None]
     ) -> None:
         self._writer = writer
+        self._ids = ids
         self._publish = publish
         self._node = node
         self._queues: dict[int, deque[Parcel]] = {}
@@ -71,7 +74,9 @@ class Outbox:
     def forget(self, node_id: int) -> None:
         """The node and its rows were deleted."""
         queue = self._queues.pop(node_id, None)
-        self.waiting -= len(queue or ())
+        if queue is not None:  # also for who is in the middle of sending it
+            self.waiting -= len(queue)
+            queue.clear()
 
     async def drain(self) -> None:
         """Wait until nothing is under way."""
@@ -128,8 +133,7 @@ class Outbox:
             self._delete(parcel.id)
             return True
         if not parcel.intact():
-            log.error("outbox row %d for %s is damaged and was not sent", parcel.id, parcel.topic)
-            self._delete(parcel.id)
+            self._bury(parcel, now)
             return True
         options = msgspec.json.decode(parcel.options)
         body = render(parcel.body, options, self._node(parcel.node_id), now)
@@ -141,8 +145,20 @@ class Outbox:
             return False
         failpoint("outbox.acknowledged")
         self.sent += 1
+        self._replaced.discard(parcel.id)  # replaced while it was on its way
         self._delete(parcel.id)
         return True
+
+    def _bury(self, parcel: Parcel, now: float) -> None:
+        """A damaged row is never sent: a dead letter; a config is asked for again by its twin, and a
+        receipt by its node (rule 20)."""
+        log.error("outbox row %d for %s is damaged and was not sent", parcel.id, parcel.topic)
+        letter = journal.Refused(
+            self._ids.refused(), now, str(parcel.topic), b"", "hash",
+            f"outbox row {parcel.id} is damaged and was not sent",
+        )  # fmt: skip
+        self._writer.submit(lambda connection: journal.refuse(connection, [letter]))
+        self._delete(parcel.id)
 
     def _delete(self, parcel_id: int) -> None:
         """Collect ids and delete them in one operation for each turn of the loop."""

@@ -30,19 +30,19 @@ class Recent(dict[K, V]):
 
 
 class Beats:
-    """The last beat of each node."""
+    """The last beat on each topic: a node's channels count for themselves."""
 
     def __init__(self) -> None:
-        self._last: Recent[tuple[str, str], tuple[str, int]] = Recent()
+        self._last: Recent[str, tuple[str, int]] = Recent()
 
-    def is_old(self, lane: str, kind: str, event: Event) -> bool:
+    def is_old(self, topic: str, event: Event) -> bool:
         """True for one that was heard before (rule 9); else it is the last one from now on."""
         assert event.boot_id is not None
         assert event.seq is not None
-        boot, seq = self._last.get((lane, kind), ("", 0))
+        boot, seq = self._last.get(topic, ("", 0))
         if boot == event.boot_id and event.seq <= seq:
             return True
-        self._last[lane, kind] = (event.boot_id, event.seq)
+        self._last[topic] = (event.boot_id, event.seq)
         return False
 
 

@@ -105,6 +105,13 @@ class Connection:
             if reason:
                 raise errors.refused_filter(name, reason)
 
+    async def subscribe_all(self, wanted: Callable[[], list[str]]) -> None:
+        """The same for a list that may grow while we wait for the broker's answer."""
+        asked: list[str] = []
+        while new := [name for name in wanted() if name not in asked]:
+            asked += new
+            await self.subscribe(new)
+
     async def unsubscribe(self, filters: Iterable[str]) -> None:
         """Unsubscribe."""
         if names := list(filters):

@@ -177,7 +177,7 @@ class Session:
         if not self._kept:
             self._barrier.lift()
         await connection.unsubscribe(f for f in self.stale if f not in self.filters)
-        await connection.subscribe([*self.filters, *self._barrier.own])
+        await connection.subscribe_all(lambda: [*self.filters, *self._barrier.own])
         failpoint("session.subscribed")
         if self._lost.is_set():  # between the answer and this line
             raise self.error or errors.not_connected()

@@ -81,7 +81,7 @@ def add(connection: Connection, rows: Sequence[Row]) -> set[int]:
     return {row.id for row in rows} - kept
 
 
-def refuse(connection: Connection, rows: Iterable[Refused], keep: int) -> None:
+def refuse(connection: Connection, rows: Iterable[Refused], keep: int = 1_000_000) -> None:
     """Keep refused messages, the newest `keep` of them."""
     connection.executemany("INSERT OR IGNORE INTO refused VALUES (?,?,?,?,?,?)", rows)
     failpoint("journal.refused")

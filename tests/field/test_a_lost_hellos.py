@@ -243,6 +243,10 @@ def test_a10_an_exception_in_a_handler_is_seen(
                 "SELECT plugin, attempts, error FROM delivery WHERE state = 'dead'"
             )
         )
-        assert dead == [("weather", 3, "KeyError: 'unit'")]
+        ((plugin, attempts, error),) = dead
+        assert (plugin, attempts) == ("weather", 3)
+        reason, _, trace = error.partition("\n")
+        assert reason == "KeyError: 'unit'"
+        assert "weather.py" in trace
         assert registered(gateway) == {"a10"}
         assert "plugin weather failed on node_hello" in gateway.output

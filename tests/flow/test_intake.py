@@ -119,3 +119,81 @@ def test_what_is_refused_is_acknowledged_too(make: Make, peer: Peer) -> None:
     peer.say("hydro/node_hello", hello(HARDWARE, boot_id="00000001", seq=1))
     until(lambda: peer.heard("hello_ack"), what="the receipt behind them")
     assert gateway.facts()["counts"]["refused:not_utf8"] == 200
+
+
+METER = """
+from gateway import Manifest, Telemetry, hookimpl
+
+class Meter(Telemetry):
+    durability = "DURABILITY"
+
+@hookimpl
+def manifest():
+    return Manifest(messages=(Meter,))
+
+@hookimpl
+def node_message(event, tx):
+    pass
+"""
+
+
+def meter(tmp_path: Path, durability: str) -> list[str]:
+    folder = tmp_path / "plugins"
+    folder.mkdir()
+    (folder / "meter.py").write_text(METER.replace("DURABILITY", durability))
+    return [str(folder)]
+
+
+def say_value(peer: Peer, channel: str, seq: int, wait: bool = True) -> None:
+    message = {"metric_type": "PH", "value": seq, "ts": 1, "boot_id": "00000001", "seq": seq}
+    peer.say(f"hydro/gh-1/zn-1/nd-1/{channel}/telemetry", message, wait=wait)
+
+
+def test_channels_are_not_folded_into_each_other(make: Make, peer: Peer, tmp_path: Path) -> None:
+    """Of what one node measures with two channels nothing is taken for a repetition of the other's,
+    also where the second one's number overtakes the first one's."""
+    gateway = running(make, plugins__dirs=meter(tmp_path, "latest"))
+    arm("writer.applied=sleep:300@1+")  # so that all of them lie in one group
+    for channel, seq in (("ph", 1), ("ec", 3), ("ph", 2), ("ph", 4), ("ph", 5)):
+        say_value(peer, channel, seq, wait=False)
+    until(lambda: gateway.facts()["counts"].get("received", 0) >= 5, what="five values")
+    arm("")
+    until(lambda: gateway._engine is not None and gateway._engine.wiring.intake.idle)
+    kept = rows(
+        tmp_path / "state",
+        "SELECT topic, sum(copies) FROM journal WHERE kind = 'telemetry' GROUP BY 1",
+    )
+    assert dict(kept) == {
+        "hydro/gh-1/zn-1/nd-1/ec/telemetry": 1,
+        "hydro/gh-1/zn-1/nd-1/ph/telemetry": 4,
+    }
+    assert gateway.facts()["counts"].get("duplicate", 0) == 0
+
+
+def test_beats_that_name_no_boot_are_not_folded(make: Make, peer: Peer, tmp_path: Path) -> None:
+    """A foreign node may have restarted between two of them: each is an event of its own."""
+    gateway = running(make)
+    arm("writer.applied=sleep:300@1+")
+    for uptime in (500, 10):
+        peer.say(f"hydro/gh-temp/zn-temp/{HARDWARE}/heartbeat", {"uptime": uptime}, wait=False)
+    until(lambda: gateway.facts()["counts"].get("received", 0) >= 2, what="two beats")
+    arm("")
+    until(lambda: gateway.facts()["counts"].get("journaled", 0) == 2, what="two rows")
+    kept = rows(tmp_path / "state", "SELECT copies FROM journal WHERE kind = 'heartbeat'")
+    assert kept == [(1,), (1,)]
+
+
+@pytest.mark.parametrize("durability", ["latest", "journal"])
+def test_a_flood_of_telemetry_is_refused(
+    make: Make, peer: Peer, tmp_path: Path, durability: str
+) -> None:
+    """What comes on the bulk session above the rate is refused with its word and acknowledged, whatever
+    class its plugin gave it; a hello of the same node is not."""
+    gateway = running(make, plugins__dirs=meter(tmp_path, durability), limits__flood_rate=1.0)
+    for seq in range(1, 101):
+        say_value(peer, "ph", seq, wait=seq == 100)
+    peer.listen(f"hydro/gh-temp/zn-temp/{HARDWARE}/hello_ack")
+    peer.say("hydro/node_hello", hello(HARDWARE))
+    until(lambda: peer.heard("hello_ack"), what="the receipt")
+    until(lambda: gateway.facts()["counts"].get("received", 0) >= 101)
+    assert gateway.facts()["counts"]["refused:flood"] > 50

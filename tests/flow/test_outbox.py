@@ -13,6 +13,7 @@ from typing import Any
 from gateway.api import Node
 from gateway.errors import BrokerError
 from gateway.flow.outbox import Outbox, render
+from gateway.flow.work import Ids
 from gateway.store import migrations
 from gateway.store import outbox as rows
 from gateway.store.journal import checksum
@@ -66,7 +67,7 @@ def run(
         migrations.migrate_core(connection)
         writer, broker = Writer(lambda: open_writer(path)), Broker()
         writer.start(connection)
-        outbox = Outbox(writer, broker.publish, lambda _id: None)
+        outbox = Outbox(writer, Ids(0, 0, 0), broker.publish, lambda _id: None)
         await body(outbox, broker, writer)
         await asyncio.wait_for(outbox.drain(), 10)
         await outbox.stop()
@@ -201,14 +202,36 @@ def test_what_is_pointless_is_dropped(tmp_path: Path) -> None:
 
 
 def test_damaged_bytes_are_never_sent(tmp_path: Path) -> None:
-    """A row whose CRC does not fit is dropped, and the one behind it goes."""
+    """A row whose CRC does not fit becomes a dead letter, and the one behind it goes."""
+    letters: list[tuple[str, str]] = []
 
     async def body(outbox: Outbox, broker: Broker, writer: Writer) -> None:
         await put(outbox, writer, [parcel(1)._replace(body=b'{"n": 5}'), parcel(2)])
         outbox.connected(True)
         await until(lambda: len(broker.got) == 1)
+        letters.extend(
+            await writer.submit(lambda c: c.execute("SELECT topic, word FROM refused").fetchall())
+        )
 
     assert run(tmp_path / "x.db", body)[0].got == [("hydro/1", 2)]
+    assert letters == [("hydro/1", "hash")]
+
+
+def test_a_forgotten_nodes_messages_do_not_leave(tmp_path: Path) -> None:
+    """What waited behind a message that is on its way is gone with its node, and counted once."""
+
+    async def body(outbox: Outbox, broker: Broker, writer: Writer) -> None:
+        broker.hold = asyncio.Event()
+        await put(outbox, writer, [parcel(1), parcel(2)])
+        outbox.connected(True)
+        await asyncio.sleep(0)
+        outbox.forget(1)
+        await writer.submit(lambda c: rows.gone(c, [1, 2]))
+        broker.hold.set()
+        await outbox.drain()
+        assert outbox.waiting == 0
+
+    assert run(tmp_path / "x.db", body)[0].got == [("hydro/1", 1)]
 
 
 def test_stamp_and_signature_are_those_of_the_moment() -> None:

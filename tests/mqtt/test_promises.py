@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
 
 from gateway.errors import BrokerError
 from gateway.mqtt import session
+from gateway.mqtt.connection import Connection
 from gateway.testing.stage import FILTERS, KINDS, Stage, beat, eventually, play, status
 
 pytestmark = pytest.mark.parametrize("kind", KINDS)
@@ -277,6 +279,31 @@ def test_filters_come_and_go(kind: str, tmp_path: Path) -> None:
         peer.say(status("n"), "last")
         await second.hears(b"last")
         assert b"stale" not in second.payloads
+
+    play(story, tmp_path, kind)
+
+
+def test_a_filter_that_comes_while_connecting(
+    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever subscribes while the link waits for the broker's answer is served on this connection."""
+
+    async def story(stage: Stage) -> None:
+        await stage.any_broker()
+        real = Connection.subscribe
+
+        async def slow(self: Connection, filters: Iterable[str]) -> None:
+            wanted = list(filters)
+            await real(self, wanted)
+            if "hydro/late/+" not in wanted and FILTERS["control"][0] in wanted:
+                await scribe.link.subscribe("control", ["hydro/late/+"])
+
+        monkeypatch.setattr(Connection, "subscribe", slow)
+        scribe = await stage.link(ready=False)
+        async with asyncio.timeout(20):
+            await scribe.link.ready()
+        stage.peer().say("hydro/late/1", "heard")
+        await scribe.hears(b"heard")
 
     play(story, tmp_path, kind)
 

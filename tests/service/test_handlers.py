@@ -271,6 +271,25 @@ def test_stop_on_the_handlers_own_loop_is_refused(make: Make) -> None:
     asyncio.run(application())
 
 
+def test_stop_on_the_fallback_loop_is_refused(make: Make, peer: Peer) -> None:
+    """A handler that stops its own gateway would wait for itself there too."""
+    said: list[str] = []
+    gateway = make()
+
+    async def handle(_topic: str, _payload: bytes) -> None:
+        try:
+            gateway.stop()
+        except RuntimeError as error:
+            said.append(str(error))
+
+    gateway.subscribe(TOPIC, handle, name="stops")
+    gateway.start()
+    gateway.ready(10)
+    say(peer, 1)
+    until(lambda: said)
+    assert "await gateway.aclose()" in said[0]
+
+
 @pytest.mark.parametrize("wrong", ["", "a/#/b", "a#", "a/b+", "a\0"])
 def test_a_wrong_filter_is_refused_at_once(make: Make, wrong: str) -> None:
     """A filter that MQTT does not know is a mistake of the caller, told in the call."""
