@@ -108,7 +108,9 @@ class Runner(Keeper):
             self._send_backlog()
         except UnicodeError:
             log.error("a topic that is not UTF-8")
-        except (LinkError, OSError) as error:
+        except (LinkError, OSError, MemoryError) as error:
+            # a message that found no memory may be half taken in: only a new connection is sure
+            self.moved = not isinstance(error, MemoryError)
             self._drop("failed" if opening else "lost", error)
 
     def _send_backlog(self):
@@ -121,6 +123,7 @@ class Runner(Keeper):
 
     def _drop(self, event, error):
         self.do_close()
+        gc.collect()
         self.events.append((event, str(error) or type(error).__name__))
 
     # -- actions ---------------------------------------------------------------------------------
@@ -130,7 +133,7 @@ class Runner(Keeper):
         try:
             self.link = self.way.link(mqtt)
             self.link.open(will_topic, will)
-        except (LinkError, OSError, ValueError) as error:
+        except (LinkError, OSError, ValueError, MemoryError) as error:
             self._drop("failed", error)
 
     def do_subscribe(self, topics):

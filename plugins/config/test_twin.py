@@ -172,6 +172,15 @@ def test_a_node_that_lost_a_verified_config_gets_it_again() -> None:
     assert kinds(twin.hello(now, said("hello", boot_id="b2", seq=1), 2.0)) == ["send", "sent"]
 
 
+def test_a_wiped_board_gets_it_again_by_its_report_alone() -> None:
+    """Its hello may not have been believed yet; no report of a lower revision crosses what is proved."""
+    now, _ = twin.report(
+        pushed(), said("report", 1, SHA["a"], state="verified", seq=1, proved=True), 1.0
+    )
+    wiped = twin.report(now, said("report", 0, "", boot_id="b2", seq=1), 2.0)
+    assert kinds(wiped) == ["send", "sent"]
+
+
 @pytest.mark.parametrize(
     "late",
     [

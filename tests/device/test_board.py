@@ -111,6 +111,24 @@ print([word for word in machine.done if word in ("watchdog", "feed")])
     assert play(body) == ["watchdog", "feed", "feed"]
 
 
+def test_a_message_that_finds_no_memory_costs_the_connection_and_no_more(play: Playing) -> None:
+    """Half of it may have been taken in, so the connection begins anew; the node is not reset."""
+    body = """
+class Full:
+    is_open, in_flight = True, 1
+    def poll(self, wait_ms):
+        raise MemoryError("memory allocation failed")
+    def close(self):
+        pass
+r = run.Runner(folder)
+r.node.connected = True
+r.link = Full()
+r.turn()
+print((r.link, r.moved, r.node.connected, r.node.lost_messages, machine.done))
+"""
+    assert play(body) == (None, False, False, 1, [])
+
+
 def test_a_crash_is_kept_over_the_reset(play: Playing, tmp_path: Path) -> None:
     """The end of the traceback, at most 512 printable bytes; it is told by the next boot, and what is
     there already is not written again."""

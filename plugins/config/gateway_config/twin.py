@@ -184,7 +184,9 @@ def report(twin: Twin, said: Said, now: float) -> Step:
         if said.state == "verified" and not said.proved:
             return twin, (Ignore("signature"),)
         return _follow(heard, said, now)
-    crossed = now - desired.sent_at < GAP and said.revision < desired.revision
+    # behind a proof nothing can cross it any more: the board was wiped, however soon
+    early = now - desired.sent_at < GAP and desired.state != "verified"
+    crossed = early and said.revision < desired.revision
     return (heard, ()) if crossed or said.state in ANSWERS else _settle(heard, now)
 
 
