@@ -71,7 +71,7 @@ class Session:
         self._ears = ears
         self._connection: Connection | None = None
         self._number = 0
-        self._since = time.time()
+        self._since, self._turned_at = time.time(), time.monotonic()
         self._kept = False
         self._came_up = False
         self._short_lives = 0
@@ -230,7 +230,7 @@ class Session:
             await connection.close()
 
     def _on_lost(self, error: BrokerError) -> None:
-        lived = time.time() - self._since
+        lived = time.monotonic() - self._turned_at
         self._short_lives = self._short_lives + 1 if self.connected and lived < PING else 0
         if self._short_lives >= _SHORT_LIVES:
             error = errors.perhaps_taken_over(error, self._login.client_id)
@@ -241,7 +241,7 @@ class Session:
     def _turn(self, connected: bool) -> None:
         if self.connected != connected:
             self.connected = connected
-            self._since = time.time()
+            self._since, self._turned_at = time.time(), time.monotonic()
             self._ears.on_change()
 
     def _say(self, error: BrokerError) -> None:

@@ -228,11 +228,15 @@ def replay(connection: Connection, where: str, params: Sequence[Any]) -> Replaye
 
 
 def prune(
-    connection: Connection, before: float, keep_rows: int, step: int = 2000, least: int = LEAST
+    connection: Connection,
+    before: float,
+    keep_rows: int,
+    step: int = 2000,
+    least: int | None = None,
 ) -> int:
     """Remove rows that are done, by age and by number, at most `step` of them; returns how many.
 
-    The newest `least` stay whatever the wall clock says, which may have jumped: a broker may send them
+    The newest `least` (`LEAST`) stay whatever the wall clock says, which may have jumped: a broker may send them
     again, and an id that was given out once is never given out again. Commands stay for a day whatever
     the number, because their key is what makes a command that is read twice one command. Rows with
     dead letters stay until those are dropped or replayed.
@@ -246,7 +250,7 @@ def prune(
         "AND (at < ? OR (id <= ? AND class <> 'command')) "
         "AND NOT EXISTS (SELECT 1 FROM delivery WHERE journal_id = journal.id) "
         "ORDER BY id LIMIT ?)",
-        (newest - least, before, newest - keep_rows, step),
+        (newest - (LEAST if least is None else least), before, newest - keep_rows, step),
     )
     failpoint("journal.pruned")
     return cursor.rowcount

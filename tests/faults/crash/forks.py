@@ -30,10 +30,14 @@ ROOT = Path(__file__).parents[3]
 QUICK = {
     ("gateway.mqtt.session", "FIRST_PAUSE"): 0.1,
     ("gateway.engine.life", "PRUNE_EVERY"): 0.3,
+    ("gateway.store.journal", "LEAST"): 30,
 }
-"""Constants that are waiting times; nothing else of the gateway is changed."""
+"""Constants that are waiting times, and how many rows are always kept; nothing else is changed."""
 REDELIVERY = ('ack_wait: "30s"', 'ack_wait: "4s"')
 """The same in the settings of the embedded broker."""
+
+CLOCK = "LAB_CLOCK"
+"""Names the file with the error of the wall clock, in seconds."""
 
 
 class Forks:
@@ -188,7 +192,7 @@ def _serve() -> None:
     from gateway.broker import embedded
 
     for (module, name), value in QUICK.items():
-        assert isinstance(getattr(sys.modules[module], name), float), name
+        assert type(getattr(sys.modules[module], name)) is type(value), name
         setattr(sys.modules[module], name, value)
     assert REDELIVERY[0] in embedded._CONFIG
     embedded._CONFIG = embedded._CONFIG.replace(*REDELIVERY)
@@ -229,6 +233,8 @@ def _child(wish: dict[str, Any]) -> None:
     os.environ.clear()
     os.environ.update(wish["env"])
     sys.argv = ["gateway", *wish["words"]]
+    if CLOCK in os.environ:
+        _follow(Path(os.environ[CLOCK]))
     code = 70
     try:
         main()
@@ -238,6 +244,12 @@ def _child(wish: dict[str, Any]) -> None:
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(code)
+
+
+def _follow(file: Path) -> None:
+    """The wall clock is wrong by as many seconds as stand in a file; every other clock runs on."""
+    right = time.time
+    time.time = lambda: right() + float(file.read_text() or 0)
 
 
 if __name__ == "__main__":

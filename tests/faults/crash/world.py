@@ -146,12 +146,15 @@ class World:
         self.talkers.append(made)
         return made
 
-    def node(self, *, port: int = 0) -> str:
+    def node(self, *, port: int = 0, interval: int = 5) -> str:
         """Start a real node; its hardware id."""
         where = Broker("127.0.0.1", port or self.port, root=self.root)
         self.fleet = Fleet(self.folder / "nodes", 1, where)
+        (hardware_id,) = self.fleet.hardware_ids
+        file = self.folder / "nodes" / hardware_id / "node.json"
+        file.write_text(json.dumps(json.loads(file.read_text()) | {"interval_s": interval}))
         self.fleet.start()
-        return self.fleet.hardware_ids[0]
+        return hardware_id
 
     def ask(self, verb: str, node: str = "", **args: Any) -> None:
         """Ask the gateway for something, as the operator would."""

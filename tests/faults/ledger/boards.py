@@ -30,6 +30,10 @@ class Board:
             self._process.kill()
             self._process.wait(10)
 
+    def last_words(self) -> str:
+        """The end of its log."""
+        return (self.folder / "node.log").read_text(errors="replace")[-1500:]
+
 
 def make_boards(where: Path, number: int, port: int, root: str) -> list[Board]:
     """So many boards for a broker, not started yet."""

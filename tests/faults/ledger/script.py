@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from gateway.testing.ledger import Ledger
 from tests.faults.crash.forks import Forks
-from tests.faults.ledger.site import Site
+from tests.faults.ledger.site import Site, Unwell
 
 
 class Scene(NamedTuple):
@@ -53,9 +53,13 @@ class Played(NamedTuple):
     ledger: Ledger
     kills: dict[str, int]
     converged: float
+    unwell: str = ""
+    """Who did not recover, and what is known of them."""
 
     def broken(self) -> list[str]:
         """Promises that were not kept."""
+        if self.unwell:
+            return [self.unwell]
         found = []
         for kind, account in self.ledger.accounts.items():
             if account.lost and (kind in ("node_hello", "config") or not _may_lose(self)):
@@ -73,16 +77,18 @@ def _may_lose(played: Played) -> bool:
 def play(forks: Forks, scene: Scene, seed: int) -> Played:
     """One scene, in a folder of its own."""
     with tempfile.TemporaryDirectory() as folder:
-        site = Site(forks, Path(folder) / "site", scene.broker, seed)
+        site, unwell = Site(forks, Path(folder) / "site", scene.broker, seed), ""
         try:
             site.open()
             site.play(scene.kills, list(scene.targets))
             if scene.forgets:
                 site.forget(scene.forgets)
-            ledger = site.settle()
+            site.settle()
+        except Unwell as error:
+            unwell = str(error)
         finally:
             site.close()
-        return Played(scene, seed, ledger, site.kills, site.converged)
+        return Played(scene, seed, site.ledger, site.kills, site.converged, unwell)
 
 
 def play_all(forks: Forks, scenes: tuple[Scene, ...], seed: int) -> Iterator[Played]:

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from gateway.cli.journey import first_config
+from gateway.errors import BrokerError
 from gateway.store.commands import CommandFile
 from gateway.testing.broker import Broker, Mosquitto, free_port
 from gateway.testing.ledger import Ledger, Talker
@@ -35,6 +36,10 @@ KINDS = {
 EVENTS = ("tally", "tally, no numbers")
 BOARDS, TALKERS, PATIENCE = 2, 2, 90.0
 REGISTERED = "SELECT 1 FROM nodes WHERE hardware_id = ? AND lifecycle_state = 'REGISTERED_BACKEND'"
+
+
+class Unwell(AssertionError):
+    """Somebody does not recover."""
 
 
 class Site:
@@ -68,6 +73,7 @@ class Site:
         self._talkers: list[Talker] = []
         self._pushed: set[str] = set()
         self._hello_at: dict[Talker, float] = {}
+        self._retry_at: dict[str, float] = {}
 
     def open(self) -> None:
         """Start everybody; everybody is subscribed before the first word."""
@@ -106,6 +112,7 @@ class Site:
 
     def _greet(self) -> None:
         """Hello until the receipt; whoever is registered gets a config."""
+        self._supervise()
         now = time.monotonic()
         for talker in self._talkers:
             if talker.numbered and not talker.receipted and now > self._hello_at.get(talker, 0.0):
@@ -114,9 +121,21 @@ class Site:
         for name in {board.hardware_id for board in self.boards} - self._pushed:
             if self.gateway.rows(REGISTERED, name):
                 self._pushed.add(name)
-                self.ledger.note("config", "sent", name)
-                args = {"document": first_config("climate"), "author": "ledger"}
-                CommandFile(self.state / "commands.db").put("config.push", name, args)
+                self.ledger.note("config", "sent", (name,))
+                self._ask("config.push", name, document=first_config("climate"))
+
+    def _supervise(self) -> None:
+        """Start the gateway again where it gave up: a broker of its own was killed while it started."""
+        code = self.gateway.process.poll() if self.gateway.process is not None else None
+        if code is None:
+            return
+        if code != BrokerError.exit_code or self._broker is not None:
+            raise Unwell(f"the gateway ended with {code}\n{self.gateway.whole_log()[-2000:]}")
+        self.gateway.start(wait=False)
+
+    def _ask(self, verb: str, name: str, **args: Any) -> None:
+        args["author"] = "ledger"
+        CommandFile(self.state / "commands.db").put(verb, name, args)
 
     def _kill_gateway(self) -> None:
         self.gateway.kill()
@@ -140,7 +159,7 @@ class Site:
         self.gateway.kill()
         for _ in range(words):
             self.talk()
-        self._wait(self._all_quiet, "everything is acknowledged")
+        self._wait(self._all_quiet, lambda: ["everything is acknowledged"])
         self.kills["broker"] += 1
         self._kill_broker()
         self.gateway.start()
@@ -148,34 +167,75 @@ class Site:
     # -- the end -----------------------------------------------------------------------------
 
     def settle(self) -> Ledger:
-        """Wait until everybody is well, and count. Raises TimeoutError naming who is not."""
+        """Wait until everybody is well, and count. Raises Unwell naming who is not."""
         began = time.monotonic()
-        self._wait(self._all_registered, "every node is registered and its config verified")
-        self._wait(self._all_quiet, "everything is acknowledged")
+        self._wait(lambda: not self._unwell(), self._unwell)
+        self._wait(self._all_quiet, lambda: ["everything is acknowledged"])
         forgets = self.kills["broker"] and KINDS[self.kind]
         if forgets:
             wanted = {talker.say("tally") for talker in self._talkers}  # behind everything else
         else:
             wanted = {key for kind in EVENTS for key in self.ledger.accounts[kind].sent}
-        self._wait(lambda: self._all_quiet() and wanted <= set(self._keys()), "the last effects")
-        self._wait(self._at_rest, "nothing is left to do")
+        self._wait(
+            lambda: self._all_quiet() and wanted <= set(self._keys()),
+            lambda: self._missing(wanted),
+        )
+        self._wait(self._at_rest, lambda: ["something is left to do"])
+        if not forgets:
+            keys = set(self._keys())  # the broker has them all, and may take a moment to bring them
+            self._wait(lambda: keys <= self._heard(), lambda: [f"unheard: {keys - self._heard()}"])
         self.converged = time.monotonic() - began
         self._count(str(forgets or ""))
         return self.ledger
 
-    def _all_registered(self) -> bool:
+    def _unwell(self) -> list[str]:
+        """Who is not registered, receipted, online and verified, and what is known of them."""
         self._greet()
-        verified = self.gateway.rows(
-            "SELECT n.hardware_id FROM nodes n JOIN config_desired d ON d.node_id = n.id "
-            "WHERE d.state = 'verified' AND n.life = 'online'"
+        rows = self.gateway.rows(
+            "SELECT n.hardware_id, n.lifecycle_state, n.life, d.state, d.revision "
+            "FROM nodes n LEFT JOIN config_desired d ON d.node_id = n.id"
         )
-        names = {board.hardware_id for board in self.boards}
-        return names <= {name for (name,) in verified} and all(
-            talker.receipted for talker in self._talkers if talker.numbered
-        )
+        for name, _, _, state, _ in rows:
+            if state == "rolled_back" and time.monotonic() > self._retry_at.get(name, 0.0):
+                self._retry_at[name] = time.monotonic() + 5.0
+                self._ask(
+                    "config.retry", name
+                )  # killed three times on trial: it has gone back, and says so
+        well = {name for name, _, life, state, _ in rows if (life, state) == ("online", "verified")}
+        boards = {board.hardware_id for board in self.boards}
+        waiting = [t.name for t in self._talkers if t.numbered and not t.receipted]
+        answers = "SELECT kind, state, answer FROM journal WHERE class = 'command'"
+        if boards <= well and not waiting:
+            return []
+        found = [f"no receipt: {waiting}", f"nodes: {rows}", f"asked: {self.gateway.rows(answers)}"]
+        for table in ("config_reported", "config_desired", "hello_nodes", "heartbeat_nodes"):
+            found.append(f"{table}: {self.gateway.rows(f'SELECT * FROM {table}')}")
+        return found + [
+            board.last_words() for board in self.boards if board.hardware_id not in well
+        ]
 
     def _all_quiet(self) -> bool:
         return all([talker.quiet for talker in self._talkers])
+
+    def _heard(self) -> set[Any]:
+        return {key for talker in self._talkers for key in talker.heard_keys("tallied")}
+
+    def _missing(self, wanted: set[Any]) -> list[str]:
+        """What has no effect, and whether the journal has it."""
+        found = wanted - set(self._keys())
+        rows = self.gateway.rows(
+            "SELECT id, at, state, flags, lane, payload FROM journal WHERE kind = 'tally'"
+        )
+        there = [
+            row
+            for row in rows
+            if any(f'"n": {key[-1]},' in str(row[-1]) and row[4] in key for key in found)
+        ]
+        return [
+            f"without effect: {found}",
+            f"in the journal: {there}",
+            f"refused: {self.gateway.rows('SELECT * FROM refused')}",
+        ]
 
     def _at_rest(self) -> bool:
         counts = (
@@ -187,11 +247,13 @@ class Site:
         rows = self.gateway.rows("SELECT node, boot_id, seq, n FROM tally_effects")
         return [(node, boot, seq) if boot else (node, n) for node, boot, seq, n in rows]
 
-    def _wait(self, condition: Callable[[], Any], what: str) -> None:
+    def _wait(self, condition: Callable[[], Any], what: Callable[[], list[str]]) -> None:
         deadline = time.monotonic() + PATIENCE
         while not condition():
+            self._supervise()
             if time.monotonic() > deadline:
-                raise TimeoutError(f"never: {what}\n{self.gateway.whole_log()[-2000:]}")
+                said = self.gateway.whole_log()[-1500:]
+                raise Unwell("\n".join([f"not within {PATIENCE:g} s", *what(), said]))
             time.sleep(0.05)
 
     def _count(self, forgets: str) -> None:
@@ -216,15 +278,14 @@ class Site:
             account.why = "; ".join(why)
 
     def _count_configs(self) -> None:
-        rows = self.gateway.rows(
-            "SELECT n.hardware_id, d.state FROM config_revisions d JOIN nodes n ON d.node_id = n.id"
-        )
+        sql = "SELECT n.hardware_id, d.state FROM config_desired d JOIN nodes n ON d.node_id = n.id"
+        rows = self.gateway.rows(sql)
         for name, state in rows:
-            self.ledger.note("config", "acknowledged", name)
+            self.ledger.note("config", "acknowledged", (name,))
             if state == "verified":
-                self.ledger.note("config", "receipted", name)
-        names = [name for name, _ in rows]
-        self.ledger.settle("config", stored=names, effects=names)
+                self.ledger.note("config", "receipted", (name,))
+        verified = [(name,) for name, state in rows if state == "verified"]
+        self.ledger.settle("config", stored=[(name,) for name, _ in rows], effects=verified)
 
     def close(self) -> None:
         """End everybody."""
