@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway import hookspecs
+from gateway import Tx, hookspecs
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "plugins" / "hooks.md").read_text()
@@ -70,3 +70,10 @@ def test_a_bundled_plugin_uses_it(name: str) -> None:
 def test_a_test_names_it(name: str) -> None:
     """Every hook has a test that has its name."""
     assert re.search(rf"def test_\w*{name}", TESTS), f"no test is called test_...{name}..."
+
+
+def test_the_page_has_what_a_transaction_can_do() -> None:
+    """The table of `tx` has a row for each of its methods, and no other."""
+    methods = {name for name, one in vars(Tx).items() if inspect.isfunction(one)} - {"__init__"}
+    rows = set(re.findall(r"^\| `tx\.(\w+)\(", PAGE, re.MULTILINE))
+    assert rows == {name for name in methods if not name.startswith("_")}
