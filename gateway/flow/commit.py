@@ -105,3 +105,4 @@ class Commits:
         for row in reversed(unit.changes):
             self._lanes.push_ahead(Item(row))
         self._parts.on_event(unit)
+        unit.close()

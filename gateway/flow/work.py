@@ -104,6 +104,11 @@ class Unit:
         self.changes: list[journal.Row] = []
         self.kept: list[journal.Delivery] = []
 
+    def close(self) -> None:
+        """It is over: what leads back to it is cut, or only the collector could free the event."""
+        self.change_row, self.fail_row = None, _no_row
+        self.item.deliveries.clear()
+
     def give_up(self, why: str) -> None:
         """No effects, and a dead letter in the name of the plugin, or of nobody."""
         self.hopeless = True
