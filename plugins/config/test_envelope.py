@@ -101,6 +101,14 @@ def test_c6_the_bytes_over_are_named() -> None:
     assert sending.size_problem(NODE, 7, text, foreign=True) is None
 
 
+@pytest.mark.parametrize(("size", "fits"), [(4_095, True), (4_096, False)])
+def test_a_field_node_stores_a_byte_less_than_it_receives(size: int, fits: bool) -> None:
+    """A1.2: 4,095 bytes of document, sent as it is."""
+    text = encode({"a": "x" * (size - 8)}).decode()
+    assert len(text) == size
+    assert (sending.size_problem(NODE, 7, text, foreign=True) is None) is fits
+
+
 def test_a_real_bind_config_fits() -> None:
     """C6: the field's real bind config of 2,337 bytes goes through in an envelope."""
     text = encode({"channels": [{"name": f"channel_{i:03}"} for i in range(104)]}).decode()

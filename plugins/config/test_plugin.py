@@ -7,7 +7,10 @@ from typing import Any
 
 import gateway_config
 import pytest
-from config_bench import TOPIC, Bench, Board, push
+from config_bench import TOPIC, Bench, Board, prove, push
+from gateway_config import document as documents
+from gateway_config.asked import Settings
+from msgspec.structs import replace
 
 from gateway import Problem
 
@@ -44,6 +47,20 @@ def test_a_decommissioned_node_gets_nothing_more(bench: Bench, document: dict[st
     assert len(bench.sent) == 1
 
 
+def test_what_a_decommissioned_node_lost_is_not_sent_again(
+    bench: Bench, document: dict[str, Any]
+) -> None:
+    """A verified config is sent again to a node that lost it; to one at its end it is not."""
+    board = Board()
+    push(bench, document)
+    prove(bench, board)
+    bench.node = replace(bench.node, lifecycle_state="DECOMMISSIONED")
+    bench.now += 100.0
+    board.revision, board.sha256 = 0, ""
+    bench.hello(**board.hello())
+    assert len(bench.sent) == 1
+
+
 def test_hook_node_changed_serves_a_node_that_comes_back(
     bench: Bench, document: dict[str, Any]
 ) -> None:
@@ -66,6 +83,23 @@ def test_hook_validate_config(bench: Bench) -> None:
 
     bench.run(ask())
     assert [p.path for p in found][:2] == ["node_id", "type"]
+
+
+@pytest.mark.parametrize(("metrics", "paths"), [([], ["channels[0].metric"]), (["DOOR"], [])])
+def test_a_fleets_own_metrics_are_a_setting(
+    bench: Bench, metrics: list[str], paths: list[str]
+) -> None:
+    """`[plugins.config] metrics` reaches the rules."""
+    door = {"name": "door", "type": "SENSOR", "metric": "DOOR"}
+    made = documents.skeleton("nd-1", "ph") | {"channels": [door]}
+    found: list[Problem] = []
+
+    async def ask() -> None:
+        settings = Settings(metrics=metrics)
+        found.extend(await gateway_config.validate_config(made, settings))
+
+    bench.run(ask())
+    assert [p.path for p in found] == paths
 
 
 def test_hook_health(bench: Bench, document: dict[str, Any]) -> None:
