@@ -22,7 +22,10 @@ def main() -> int:
     broken = 0
     with Forks() as forks:
         for played in play_all(forks, SCRIPT, options.seed):
-            print(f"\n{played.scene}; everybody well again after {played.converged:.1f} s\n")
+            parked = f"; {played.parked} parked and replayed" if played.parked else ""
+            print(
+                f"\n{played.scene}; everybody well again after {played.converged:.1f} s{parked}\n"
+            )
             print(played.ledger.table(), flush=True)
             for words in played.broken():
                 broken += 1

@@ -53,6 +53,7 @@ class Played(NamedTuple):
     ledger: Ledger
     kills: dict[str, int]
     converged: float
+    parked: int
     unwell: str = ""
     """Who did not recover, and what is known of them."""
 
@@ -88,7 +89,7 @@ def play(forks: Forks, scene: Scene, seed: int) -> Played:
             unwell = str(error)
         finally:
             site.close()
-        return Played(scene, seed, site.ledger, site.kills, site.converged, unwell)
+        return Played(scene, seed, site.ledger, site.kills, site.converged, site.parked, unwell)
 
 
 def play_all(forks: Forks, scenes: tuple[Scene, ...], seed: int) -> Iterator[Played]:

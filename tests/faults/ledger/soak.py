@@ -32,6 +32,7 @@ class Totals:
         self.kills: Counter[str] = Counter()
         self.figures: dict[str, list[int]] = {}
         self.converged: list[float] = []
+        self.parked = 0
         self.broken: list[str] = []
         if file.exists():
             for name, value in json.loads(file.read_text()).items():
@@ -42,6 +43,7 @@ class Totals:
         self.scenes += 1
         self.kills.update(played.kills)
         self.converged.append(round(played.converged, 2))
+        self.parked += played.parked
         self.broken += [f"{played.scene}, seed {played.seed}: {words}" for words in played.broken()]
         kept = (
             ""
