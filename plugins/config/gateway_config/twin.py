@@ -21,7 +21,7 @@ ANSWERS = frozenset({"rejected", "rolled_back"})  # final for that (revision, sh
 FIRST_DELAY = 5.0
 MAX_DELAY = 300.0
 FOREIGN_SENDS = 5
-GAP = 2.0  # a report that crosses our own publish on the way does not cause another one
+GAP = 2.0  # a report that crosses our publish on the way causes no other one; behind a proof none crosses
 HIGHEST = 2**31 - 1  # beyond it is a mistake of the node, not a number to continue from
 _BOOTS = 8
 
@@ -177,15 +177,13 @@ def report(twin: Twin, said: Said, now: float) -> Step:
     heard = _hear(twin, said)
     if isinstance(heard, Ignore):
         return twin, (heard,)
-    desired = heard.desired
-    if desired is None:
+    if (desired := heard.desired) is None:
         return heard, ()
     if (said.revision, said.sha256) == (desired.revision, desired.sha256):
         if said.state == "verified" and not said.proved:
             return twin, (Ignore("signature"),)
         return _follow(heard, said, now)
-    # behind a proof nothing can cross it any more: the board was wiped, however soon
-    early = now - desired.sent_at < GAP and desired.state != "verified"
+    early = desired.state != "verified" and now - desired.sent_at < GAP
     crossed = early and said.revision < desired.revision
     return (heard, ()) if crossed or said.state in ANSWERS else _settle(heard, now)
 
