@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from config_bench import Board, push
 from gateway_config.asked import ConfigPush, NodesBind, NodesUnbind
 
 if TYPE_CHECKING:
@@ -26,6 +27,22 @@ def test_d1_what_a_node_leaves_behind_is_cleared(field: Bench) -> None:
     speak(field, "gh-7", "zn-9", "nd-ph-0f3a")
     old = "hydro/gh-temp/zn-temp/esp32-0f3a"
     assert field.cleared == [f"{old}/status", f"{old}/lwt"]
+
+
+def test_a_late_report_from_the_old_place_clears_nothing(
+    bench: Bench, document: dict[str, Any]
+) -> None:
+    """What was held up on its way is the past: the node's present status stays."""
+    board = Board()
+    push(bench, document | {"gh_uid": "gh-7", "zone_uid": "zn-9"})
+    assert board.take(bench.sent[-1].payload) == "applied"
+    before = board.report("received")
+    late = board.report("received")
+    bench.report(**before)
+    bench.report("gh-7", "zn-9", **board.report("applied"))
+    cleared = list(bench.cleared)
+    bench.report(**late)
+    assert bench.cleared == cleared != []
 
 
 def test_c4_an_old_retained_config_is_cleared_with_the_bind(

@@ -87,7 +87,6 @@ def report(event: ConfigReported, case: Case) -> None:
         rows.save_refusal(case.tx, case.node, name, "signature", case.at)
         return
     _keep_proof(case, key)
-    _arrive(event, case)
     if not case.foreign:
         case.change(protocol=max(case.node.protocol, 1))  # a header is our firmware's
     said = replace(said, proved=bool(key) and key == secret_in(case.kept.text))
@@ -95,6 +94,7 @@ def report(event: ConfigReported, case: Case) -> None:
     if any(isinstance(a, Ignore) for a in actions[1]):
         _listen(case, name, actions)
         return
+    _arrive(event, case)
     _document(event, case, take_over=said.state in ("", "verified"))
     _listen(case, name, actions)
     _settle_secret(case, said, key)
