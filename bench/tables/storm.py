@@ -7,18 +7,28 @@ from bench.rig import broker
 from bench.tables.hellos import candidates, round_of
 
 WITHIN = 2.0
+SHOWN = {
+    "hellogate": "hellogate, {:,} nodes",
+    "threads": "a thread and an event loop for each message, {:,} nodes at the same pace",
+}
 
 
 def run(options: Options) -> None:
     """Print it."""
-    count = options.many(10_000, 200)
+    count, part = options.many(10_000, 200), options.many(2000, 100)
     fewer = Options(min(options.rounds, 3), options.quick)
     with broker() as (running, folder):
         port = running.port
-        makes = candidates(folder, port, threads="a thread and an event loop for each message")
-        words = ("storm", count, WITHIN, "storm")
+        makes = candidates(folder, port, threads="threads")
+        sizes = {"hellogate": count, "threads": part}
         found = in_turn(
-            fewer, {name: round_of(make, folder, port, *words) for name, make in makes.items()}
+            fewer,
+            {
+                SHOWN[name].format(sizes[name]): round_of(
+                    make, folder, port, "storm", sizes[name], WITHIN * sizes[name] / count, "storm"
+                )
+                for name, make in makes.items()
+            },
         )
     rows = [
         [

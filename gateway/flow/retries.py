@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import random
 import time
 from collections import deque
 from typing import TYPE_CHECKING
@@ -32,6 +33,7 @@ log = logging.getLogger(__name__)
 # more of one plugin at once would only stand in front of the live events of all other nodes
 _AT_ONCE = 32
 _STORE_PAUSE = 1.0
+_SPACING = 0.005
 _ABSENT_PAUSE = 60.0
 
 
@@ -190,7 +192,9 @@ class Retries:
         await asyncio.sleep(min(max(0.0, row.next_at - time.time()), self._times.backoff_max))
         breaker = self.breakers.of(key.plugin)
         if not breaker.allows(time.monotonic()):
-            await self.breakers.wait(breaker.wait(time.monotonic()))
+            # thousands may wait for one plugin: not all of them look at the same moment
+            spread = random.uniform(0.0, len(self._keys) * _SPACING)  # noqa: S311 - no secret
+            await self.breakers.wait(breaker.wait(time.monotonic()) + spread)
             return
         try:
             delivery = self._delivery(row, plugin)

@@ -91,7 +91,9 @@ def is_channel(name: str) -> bool:
     return (
         0 < len(name) <= CHANNEL_MAX
         and name.isprintable()
-        and not any(sign in name for sign in "+#/")
+        and "+" not in name
+        and "#" not in name
+        and "/" not in name
     )
 
 

@@ -127,8 +127,9 @@ def write(connection: Connection, before: Node, after: Node) -> None:
             sets = ", ".join(f"{name} = ?" for name in names)
             values = [getattr(after, name) for name in names]
             connection.execute(f"UPDATE nodes SET {sets} WHERE id = ?", (*values, after.id))
+    had = names_of(before) if before.known else []
     for name in names_of(after):
-        if before.known and name in names_of(before):
+        if name in had:
             continue
         connection.execute("INSERT INTO node_names VALUES (?, ?)", (name, after.id))
 
