@@ -196,6 +196,22 @@ def test_late_and_doubled_reports_change_nothing(late: Said) -> None:
     assert twin.report(now, late, 2.0) == (now, (Ignore("stale"),))
 
 
+def test_a_proof_counts_although_an_older_hello_came_late() -> None:
+    """A broker brought the hello of an older boot behind the newer one's: the boot that runs looks like
+    one of the past. Its signed proof of the wanted revision is true all the same, and it is heard again."""
+    now, _ = twin.hello(pushed(), said("hello", boot_id="b2", seq=1), 0.0)
+    now, _ = twin.report(
+        now, said("report", 1, SHA["a"], state="applied", boot_id="b2", seq=1), 1.0
+    )
+    now, _ = twin.hello(now, said("hello", boot_id="b1", seq=1), 2.0)
+    told = said("report", 1, SHA["a"], state="verified", boot_id="b2", seq=2)
+    assert twin.report(now, told, 3.0) == (now, (Ignore("stale"),))
+    after, _ = twin.report(now, replace(told, proved=True), 3.0)
+    assert after.desired is not None
+    assert after.desired.state == "verified"
+    assert (after.shown.boot_id, after.shown.boots) == ("b2", ("b1",))
+
+
 def test_an_impossible_revision_is_refused() -> None:
     """A revision that leaves no number to continue from is refused with the word revision."""
     assert twin.hello(Twin(), said("hello", 2**31), 0.0) == (Twin(), (Ignore("revision"),))

@@ -274,8 +274,8 @@ DEFECTS = (
     Defect(
         "verified-without-the-hash",
         "plugins/config/gateway_config/twin.py",
-        "    if (said.revision, said.sha256) == (desired.revision, desired.sha256):\n",
-        "    if said.revision == desired.revision:\n",
+        "    meant = desired and (said.revision, said.sha256) == (desired.revision, desired.sha256)\n",
+        "    meant = desired and said.revision == desired.revision\n",
         f"{TWIN}::test_verified_needs_revision_and_hash",
     ),
     Defect(

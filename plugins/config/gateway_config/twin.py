@@ -174,12 +174,12 @@ def hello(twin: Twin, said: Said, now: float) -> Step:
 
 def report(twin: Twin, said: Said, now: float) -> Step:
     """The node reported a revision, its hash and mostly a state."""
-    heard = _hear(twin, said)
-    if isinstance(heard, Ignore):
-        return twin, (heard,)
-    if (desired := heard.desired) is None:
-        return heard, ()
-    if (said.revision, said.sha256) == (desired.revision, desired.sha256):
+    desired = twin.desired
+    meant = desired and (said.revision, said.sha256) == (desired.revision, desired.sha256)
+    heard = _hear(twin, said, proof=bool(meant) and said.proved and said.state == "verified")
+    if isinstance(heard, Ignore) or desired is None:
+        return (twin, (heard,)) if isinstance(heard, Ignore) else (heard, ())
+    if meant:
         if said.state == "verified" and not said.proved:
             return twin, (Ignore("signature"),)
         return _follow(heard, said, now)
@@ -205,21 +205,21 @@ def plain_report(twin: Twin, differs: tuple[str, ...], now: float) -> Step:
     return twin, tuple(moved)
 
 
-def _hear(twin: Twin, said: Said) -> Twin | Ignore:
+def _hear(twin: Twin, said: Said, *, proof: bool = False) -> Twin | Ignore:
     if not 0 <= said.revision <= HIGHEST:
         return Ignore("revision")
     shown = twin.shown
-    if said.boot_id in shown.boots:
+    if said.boot_id in shown.boots and not proof:  # what was proved stays true in any boot
         return Ignore("stale")
     if said.boot_id:
         if said.boot_id != shown.boot_id:
-            boots = (*shown.boots, shown.boot_id)[-_BOOTS:] if shown.boot_id else ()
+            known = (*shown.boots[-_BOOTS:], shown.boot_id)
+            boots = tuple(boot for boot in known if boot not in ("", said.boot_id))
             shown = replace(shown, boot_id=said.boot_id, boots=boots, hello_seq=0, report_seq=0)
         count = f"{said.kind}_seq"
-        if said.seq:
-            if said.seq <= getattr(shown, count):
-                return Ignore("stale")
-            shown = replace(shown, **{count: said.seq})
+        if 0 < said.seq <= getattr(shown, count):
+            return Ignore("stale")
+        shown = replace(shown, **{count: said.seq or getattr(shown, count)})
     shown = replace(shown, top=max(shown.top, said.revision))
     if said.state not in ANSWERS:  # a refused revision is not what the node runs
         same = (said.revision, said.sha256) == (shown.revision, shown.sha256)

@@ -57,6 +57,12 @@ def is_past(pulse: Pulse, boot_id: str | None) -> bool:
     return bool(boot_id) and boot_id != pulse.boot_id and boot_id in pulse.boots.split()
 
 
+def _is_over(pulse: Pulse, boot_id: str | None, now: float, grace: Grace) -> bool:
+    """True for a message of an earlier boot, unless the one that followed it is silent by now: then it
+    was that one's first word that came late, and the earlier boot is the one that runs."""
+    return is_past(pulse, boot_id) and now - pulse.proof < late_after(pulse.interval, grace)
+
+
 def late_after(interval: float, grace: Grace) -> float:
     """Seconds of silence after which a node is late."""
     return interval + max(interval * (grace.late - 1), grace.least / 2)
@@ -69,11 +75,11 @@ def offline_after(interval: float, grace: Grace) -> float:
 
 def proof(pulse: Pulse, boot_id: str | None, now: float, grace: Grace) -> Pulse:
     """A live message of the node: it is online. One of an earlier boot changes nothing."""
-    if is_past(pulse, boot_id):
+    if _is_over(pulse, boot_id, now, grace):
         return pulse
     if boot_id and boot_id != pulse.boot_id:
-        earlier = f"{pulse.boot_id} {pulse.boots}".split()[:EARLIER]
-        pulse = pulse._replace(boot_id=boot_id, boots=" ".join(earlier), seq=0, beats=0, missed=0)
+        boots = [b for b in f"{pulse.boot_id} {pulse.boots}".split() if b != boot_id][:EARLIER]
+        pulse = pulse._replace(boot_id=boot_id, boots=" ".join(boots), seq=0, beats=0, missed=0)
     wait = late_after(pulse.interval, grace)
     return pulse._replace(life="online", proof=max(now, pulse.proof), wait=wait)
 
@@ -90,7 +96,7 @@ class Beat(NamedTuple):
 
 def beat(pulse: Pulse, said: Beat, now: float, grace: Grace) -> Pulse:
     """A live beat: proof of life, a count of what is missing, and how often this node beats."""
-    if is_past(pulse, said.boot_id):
+    if _is_over(pulse, said.boot_id, now, grace):
         return pulse
     before = pulse
     if said.interval is not None and said.interval > 0:
