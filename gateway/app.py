@@ -11,6 +11,7 @@ loop (DESIGN rules 14 and 15). The gateway itself always runs on a loop and thre
 from __future__ import annotations
 
 import asyncio
+import logging
 import threading
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from concurrent.futures import Future
@@ -27,6 +28,7 @@ from gateway.settings.load import Loaded, load
 from gateway.settings.model import Settings
 
 T = TypeVar("T")
+log = logging.getLogger(__name__)
 
 
 class Gateway:
@@ -158,7 +160,7 @@ class Gateway:
     # -- within ------------------------------------------------------------------------------
 
     async def _start(self) -> None:
-        engine = Engine(self.settings, lambda kind, text: self._story(kind, text), self._files)
+        engine = Engine(self.settings, self._tell, self._files)
         with self._lock:
             handlers = list(self._handlers)
         await engine.start(handlers)
@@ -167,6 +169,12 @@ class Gateway:
             late = self._handlers[len(handlers) :]
         for handler in late:
             await engine.wiring.uplink.add(handler)
+
+    def _tell(self, kind: str, text: str) -> None:
+        try:
+            self._story(kind, text)
+        except Exception:  # a terminal that is gone is no reason to lose the broker as well
+            log.exception("the story (%s: %s) cannot be told", kind, text)
 
     def _need(self) -> Engine:
         if self._engine is None:

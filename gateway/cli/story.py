@@ -6,10 +6,12 @@ One line for one fact, each once.
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import sys
 import threading
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from typing import Any
 
 from gateway.cli import output
@@ -124,6 +126,12 @@ def tally(rows: Sequence[Row], counts: Mapping[str, Any]) -> str:
     )
 
 
+def _nobody_listens() -> AbstractContextManager[None]:
+    """A terminal that is gone, a pipe that is closed, a stream that a plugin has closed: the gateway
+    goes on without."""
+    return contextlib.suppress(OSError, ValueError)
+
+
 class Screen:
     """Lines that scroll and, on a terminal, a table under them that is redrawn in place."""
 
@@ -135,7 +143,7 @@ class Screen:
 
     def say(self, text: str) -> None:
         """A line above the table."""
-        with self._lock:
+        with self._lock, _nobody_listens():
             drawn = self._drawn
             self._erase()
             print(text)
@@ -143,7 +151,7 @@ class Screen:
 
     def complain(self, *lines: str) -> None:
         """Lines on stderr, above the table."""
-        with self._lock:
+        with self._lock, _nobody_listens():
             drawn = self._drawn
             self._erase()
             sys.stdout.flush()

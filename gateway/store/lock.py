@@ -10,6 +10,7 @@ import fcntl
 import os
 import socket
 import time
+import weakref
 from datetime import datetime
 from pathlib import Path
 from typing import IO, NamedTuple
@@ -58,6 +59,8 @@ class StateLock:
             file.close()
             raise _taken(self.path.parent, found) from error
         self._file = file
+        mine = weakref.ref(self)  # a child that somebody forks must not hold it when we are gone
+        os.register_at_fork(after_in_child=lambda: (lock := mine()) and lock.release())
         self._sign()
 
     def release(self) -> None:

@@ -135,7 +135,7 @@ DEFECTS = (
         "gateway/hooks/calls.py",
         "        delivery.error = failure\n        if failure",
         "        delivery.error = None\n        if failure",
-        "tests/hooks/test_isolation.py::test_a_hostile_plugin_harms_only_itself",
+        "tests/faults/test_hostile_plugins.py::test_a_hostile_plugin_harms_only_itself",
     ),
     Defect(
         "effects-twice-after-an-unknown-commit",

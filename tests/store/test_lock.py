@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -48,3 +51,23 @@ def test_a_lock_without_a_name_is_told_as_such(tmp_path: Path) -> None:
         (tmp_path / NAME).write_text(text)
         assert str(who(tmp_path)) == told
     first.release()
+
+
+def test_a_forked_child_does_not_hold_it(tmp_path: Path) -> None:
+    """A plugin may have forked: when the gateway is gone its folder is free, whoever still lives."""
+    program = (
+        "import os, sys, time\nfrom pathlib import Path\nfrom gateway.store.lock import StateLock\n"
+        "lock = StateLock(Path(sys.argv[1]))\nlock.take()\nchild = os.fork()\n"
+        "if not child:\n    os.close(1)\n    time.sleep(60)\nprint(child, flush=True)\nos._exit(0)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, str(tmp_path)],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    try:
+        StateLock(tmp_path).take()
+    finally:
+        os.kill(int(done.stdout), signal.SIGKILL)
