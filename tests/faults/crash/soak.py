@@ -17,8 +17,11 @@ from tests.faults.crash.labels import labels
 
 def every_label(found: Lab) -> int:
     """A kill at each; the number of failures."""
-    wrong = 0
-    for label, where in labels().items():
+    wrong, told = 0, time.monotonic()
+    for number, (label, where) in enumerate(labels().items()):
+        if time.monotonic() - told > 10:
+            told = time.monotonic()
+            print(f"labels       {number} killed at, {wrong} wrong", flush=True)
         try:
             found.kill(label)
         except AssertionError as error:
