@@ -12,6 +12,7 @@ import socket
 import time
 import weakref
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import IO, NamedTuple
 
@@ -59,8 +60,8 @@ class StateLock:
             file.close()
             raise _taken(self.path.parent, found) from error
         self._file = file
-        mine = weakref.ref(self)  # a child that somebody forks must not hold it when we are gone
-        os.register_at_fork(after_in_child=lambda: (lock := mine()) and lock.release())
+        # a child that somebody forks must not hold it when we are gone
+        os.register_at_fork(after_in_child=partial(_let_go, weakref.ref(self)))
         self._sign()
 
     def release(self) -> None:
@@ -84,6 +85,12 @@ class StateLock:
                 why=error.strerror or str(error),
                 hint="make space on its disk, or name another folder with --state-dir",
             ) from error
+
+
+def _let_go(lock: weakref.ref[StateLock]) -> None:
+    held = lock()
+    if held is not None:
+        held.release()
 
 
 def holder(folder: Path) -> int | None:

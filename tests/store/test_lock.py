@@ -58,7 +58,7 @@ def test_a_forked_child_does_not_hold_it(tmp_path: Path) -> None:
     program = (
         "import os, sys, time\nfrom pathlib import Path\nfrom gateway.store.lock import StateLock\n"
         "lock = StateLock(Path(sys.argv[1]))\nlock.take()\nchild = os.fork()\n"
-        "if not child:\n    os.close(1)\n    time.sleep(60)\nprint(child, flush=True)\nos._exit(0)\n"
+        "if not child:\n    os.close(1)\n    os.close(2)\n    time.sleep(60)\nprint(child, flush=True)\nos._exit(0)\n"
     )
     done = subprocess.run(
         [sys.executable, "-c", program, str(tmp_path)],
@@ -67,7 +67,9 @@ def test_a_forked_child_does_not_hold_it(tmp_path: Path) -> None:
         timeout=60,
         check=True,
     )
+    lock = StateLock(tmp_path)
     try:
-        StateLock(tmp_path).take()
+        lock.take()
+        lock.release()
     finally:
         os.kill(int(done.stdout), signal.SIGKILL)
