@@ -62,6 +62,25 @@ def test_hook_node_heartbeat_makes_online_and_keeps_the_facts(bench: PluginBench
     assert found == [(5.0, 1000, -60, 15.0, 1)]
 
 
+def test_a_beat_of_the_past_tells_how_often_the_node_beats(bench: PluginBench) -> None:
+    """Its first beats waited in the broker, then it is heard: it is not offline before its next beat."""
+    beats(bench, interval_s=600, boot_id="0000000a", seq=1, live=False)
+    assert bench.node("hw").life == "seen"
+    bench.play("node_message", Status(status="ONLINE", boot_id="0000000a"), name="hw")
+    bench.now += 590
+    assert sweep(bench) == "online"
+
+
+def test_a_status_before_the_backlog_does_not_make_a_lazy_node_late(bench: PluginBench) -> None:
+    """The same in the other order: what is learnt moves the deadline that was set without it."""
+    bench.play("node_message", Status(status="ONLINE", boot_id="0000000a"), name="hw")
+    beats(bench, interval_s=600, boot_id="0000000a", seq=1, live=False)
+    bench.now += 590
+    assert sweep(bench) == "online"
+    bench.now += 400
+    assert sweep(bench) == "late"
+
+
 def test_facts_stay_until_the_node_says_others(bench: PluginBench) -> None:
     """Heap comes under either of its two names; a beat that leaves something out takes nothing away."""
     beats(bench, uptime=5, free_heap_bytes=1000, rssi=-60)

@@ -94,6 +94,17 @@ class Beat(NamedTuple):
     interval: float | None
 
 
+def declares(pulse: Pulse, said: Beat, grace: Grace) -> Pulse:
+    """A beat of the past: no life, but how often the node beats is known, or the next one comes late."""
+    if said.interval is None or said.interval <= 0 or is_past(pulse, said.boot_id):
+        return pulse
+    if said.interval == pulse.declared:
+        return pulse
+    pulse = pulse._replace(declared=said.interval)
+    after = {"online": late_after, "late": offline_after}.get(pulse.life)
+    return pulse if after is None else pulse._replace(wait=after(pulse.interval, grace))
+
+
 def beat(pulse: Pulse, said: Beat, now: float, grace: Grace) -> Pulse:
     """A live beat: proof of life, a count of what is missing, and how often this node beats."""
     if _is_over(pulse, said.boot_id, now, grace):

@@ -14,7 +14,18 @@ from weakref import WeakKeyDictionary
 import msgspec
 
 from gateway import ConfigReported, Event, Host, Node, NodeHeartbeat, NodeHello, Turn, Tx
-from gateway_heartbeat.liveness import EARLIER, Beat, Grace, Life, Pulse, beat, passed, proof, will
+from gateway_heartbeat.liveness import (
+    EARLIER,
+    Beat,
+    Grace,
+    Life,
+    Pulse,
+    beat,
+    declares,
+    passed,
+    proof,
+    will,
+)
 
 log = logging.getLogger(__name__)
 _COLUMNS = "life, boot_id, boots, seq, proof_observed, wait, declared, learnt, beats, missed"
@@ -100,14 +111,19 @@ def _strange(tx: Tx, node: Node) -> str:
 
 
 def on_beat(event: NodeHeartbeat, node: Node, tx: Tx, settings: Settings) -> None:
-    """A live beat."""
-    if not event.source.live:
-        return
+    """A live beat; of one of the past only how often the node beats."""
     source = event.source
+    if not (source.live or node.known):
+        return
     before, since = pulse_of(tx, node, source.observed_at)
     if is_strange(event, node, before, tx):
         return
     said = Beat(event.boot_id, event.seq or 0, source.first_seq, source.count, event.interval_s)
+    if not source.live:
+        after = declares(before, said, settings.grace)
+        if after is not before:
+            _save(event, node, tx, Step(before, after, since, seen=False))
+        return
     after = beat(before, said, source.observed_at, settings.grace)
     if after is before:
         return
