@@ -10,7 +10,7 @@ NODES  ?= 3
 RUN    := requirements/run.txt requirements/broker.txt requirements/micropython.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help .set-up run test check e2e field mutants bench soak soak-power soak-flash soak-crash soak-kills soak-days soak-nodes ledger clean
+.PHONY: help .set-up run test check e2e field mutants bench soak soak-power soak-flash soak-crash soak-kills soak-days soak-nodes soak-sim ledger clean
 
 help: ## Show the verbs
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -74,7 +74,7 @@ mutants: $(VENV)/.test-ready ## Seeded defects: does each one's test notice it? 
 bench: $(VENV)/.test-ready ## Measure; prints the tables that docs/figures.md keeps
 	@$(BIN)/python -m bench $(ARGS)
 
-soak: soak-power soak-flash soak-crash soak-kills soak-days soak-nodes ## Faults at length: hours, not minutes
+soak: soak-power soak-flash soak-crash soak-kills soak-days soak-nodes soak-sim ## Faults at length: hours, not minutes
 
 soak-power: $(VENV)/.test-ready ## A million power cuts, an error from every call, ext4 crashes, flipped bits
 	@$(BIN)/python -m tests.faults.power.soak $(ARGS)
@@ -84,6 +84,9 @@ ledger: $(VENV)/.test-ready ## Kill everything at random: what was sent, promise
 
 soak-kills: $(VENV)/.test-ready ## Ten thousand kills at random moments; goes on where it was stopped
 	@$(BIN)/python -m tests.faults.ledger.soak $(ARGS)
+
+soak-sim: $(VENV)/.test-ready ## A million node-hours of pure parts, hundreds of whole gateways, on a virtual clock
+	@$(BIN)/python -m tests.sim.soak $(ARGS)
 
 soak-crash: $(VENV)/.test-ready ## A kill at every labelled step, and hundreds of pairs of them
 	@$(BIN)/python -m tests.faults.crash.soak $(ARGS)

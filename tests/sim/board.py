@@ -77,14 +77,27 @@ class Board:
         self.went_off = self.broker.loop.time()
         if self._alarm is not None:
             self._alarm.cancel()
-        if self.wire is not None:
-            self.wire.hang_up(politely=False)
-            self.wire = None
+        wire, self.wire = self.wire, None
+        if wire is not None:
+            if wire.will is not None and self.chance.random() < self.broker.late_wills:
+                topic, words = wire.will  # the next boot's birth may be there before it
+                self.broker.later_by(
+                    self.chance.uniform(1.0, 300.0), self.broker.route, topic, words, True
+                )
+                wire.will = None
+            wire.hang_up(politely=False)
 
     def reboot_in(self, seconds: float) -> None:
-        """Off now, on then."""
-        self.power_off()
-        self.broker.later_by(seconds, self.power_on)
+        """Off now, on then; one that is off comes back as it was to."""
+        if self.on:
+            self.power_off()
+            self.broker.later_by(seconds, self.power_on)
+
+    def steady_since(self, now: float) -> float:
+        """Since when it has been connected, as it believes and as it is; `now` where it is not."""
+        if not self.on or self.wire is None or self.wire.cut or not self.node.connected:
+            return now
+        return self._born + (self.node.since - 1000) / 1000
 
     @property
     def now(self) -> int:
@@ -193,11 +206,10 @@ class Board:
         if wire is None:
             self.node.lost_messages += 1
             return
-        wire.publish(topic, payload, retain, self._bound(wire, self._acked, mark))
+        wire.publish(topic, payload, retain, self._bound(wire, self._acked, mark) if mark else None)
 
-    def _acked(self, mark: str | None) -> None:
-        if mark:
-            self.do(("acked", mark))
+    def _acked(self, mark: str) -> None:
+        self.do(("acked", mark))
 
     def _save(self, slot: int, content: bytes, record: bytes) -> tuple[Any, ...]:
         if self.full:

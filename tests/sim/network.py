@@ -12,11 +12,13 @@ import asyncio
 import random
 from collections import deque
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any
 
 from gateway.service.filters import matches
-from tests.sim.clock import LIFE, VirtualLoop
+from tests.sim.clock import VirtualLoop
 
+_matches = lru_cache(200_000)(matches)
 WINDOW = 20
 QUEUE = 1000
 REDELIVERY = 30.0
@@ -90,8 +92,10 @@ class Wire:
             function(*args)
 
     def _at(self, place: str) -> float:
-        due = max(self._due.get(place, self._taken_at), self.broker.loop.time() + self.broker.lag())
-        self._due[place] = due
+        broker = self.broker
+        due = broker.loop.time() + broker.chance.random() * broker.slow
+        before = self._due.get(place, self._taken_at)
+        self._due[place] = due = due if due > before else before
         return due
 
     def shake_hands(self, done: Callable[[], None]) -> None:
@@ -106,27 +110,28 @@ class Wire:
 
     # -- what the client does ------------------------------------------------------------------
 
-    def publish(self, topic: str, payload: bytes, retain: bool, done: Callable[[], None]) -> None:
-        """PUBLISH; `done` is the PUBACK."""
+    def publish(
+        self, topic: str, payload: bytes, retain: bool, done: Callable[[], None] | None
+    ) -> None:
+        """PUBLISH; `done` is the PUBACK, None where nobody waits for it."""
+        self.up(self._published, topic, payload, retain, done)
 
-        def arrive() -> None:
-            self.broker.route(topic, payload, retain)
+    def _published(
+        self, topic: str, payload: bytes, retain: bool, done: Callable[[], None] | None
+    ) -> None:
+        self.broker.route(topic, payload, retain)
+        if done is not None:
             self.down("", done)
-
-        self.up(arrive)
 
     def subscribe(self, filters: list[str], done: Callable[[], None]) -> None:
         """SUBSCRIBE; what is retained follows the answer."""
 
         def arrive() -> None:
-            self.session.filters += [f for f in filters if f not in self.session.filters]
-            self.broker.forget_routes()
+            known = self.session.filters
+            self.broker.index(self.session, [*known, *(f for f in filters if f not in known)])
             self.down("", done)
-            for topic, payload in self.broker.retained.items():
-                for one in filters:
-                    if matches(one, topic):
-                        self.broker.enqueue(self.session, Letter(topic, payload, True, one))
-                        break
+            for topic, payload, one in self.broker.kept_for(filters):
+                self.broker.enqueue(self.session, Letter(topic, payload, True, one))
             self.broker.pump(self.session)
 
         self.up(arrive)
@@ -135,8 +140,8 @@ class Wire:
         """UNSUBSCRIBE."""
 
         def arrive() -> None:
-            self.session.filters = [f for f in self.session.filters if f not in filters]
-            self.broker.forget_routes()
+            known = self.session.filters
+            self.broker.index(self.session, [f for f in known if f not in filters])
             self.down("", done)
 
         self.up(arrive)
@@ -152,7 +157,7 @@ class Wire:
 
     def ping(self, done: Callable[[], None]) -> None:
         """PINGREQ, PINGRESP."""
-        self.up(lambda: self.down("", done))
+        self.up(self.down, "", done)
 
     def hang_up(self, *, politely: bool) -> None:
         """The client ends the connection, or is gone; without a DISCONNECT its will is published."""
@@ -197,9 +202,11 @@ class Broker:
         self.up = True
         self.slow = 0.03
         self.doubles = 0.0
+        self.late_wills = 0.0
+        """How many wills of boards without power come long after."""
         self.sessions: dict[str, Session] = {}
         self.retained: dict[str, bytes] = {}
-        self._routes: dict[str, list[tuple[Session, str]]] = {}
+        self._filters: dict[str, list[tuple[Session, str]]] = {}
         self.forgotten = 0
         """Messages that were acknowledged and lost here."""
 
@@ -207,9 +214,7 @@ class Broker:
 
     def later(self, when: float, function: Callable[..., None], *args: Any) -> None:
         """Call it then, as the world's own doing, whoever asks."""
-        token = LIFE.set(0)
-        self.loop.call_at(when, function, *args)
-        LIFE.reset(token)
+        self.loop.call_world(when, function, *args)
 
     def later_by(self, seconds: float, function: Callable[..., None], *args: Any) -> None:
         """The same, from now."""
@@ -234,8 +239,9 @@ class Broker:
             session = self.sessions.get(client_id)
         kept = session is not None and not clean
         if not kept:
+            if session is not None:
+                self.index(session, [])
             session = self.sessions[client_id] = Session(client_id, clean=clean)
-            self.forget_routes()
         assert session is not None
         wire = session.wire = Wire(self, session, *ears)
         wire.will = will
@@ -248,7 +254,7 @@ class Broker:
         session.put_back()
         if session.clean and self.sessions.get(session.client_id) is session:
             del self.sessions[session.client_id]
-            self.forget_routes()
+            self.index(session, [])
 
     def restart(self, seconds: float, *, forgets: bool) -> None:
         """Everybody is thrown out, no will is published; what was not on disk is gone."""
@@ -260,8 +266,9 @@ class Broker:
                 wire._tell("the broker is gone")
         if forgets:
             self.forgotten += sum(len(s.waiting) for s in self.sessions.values())
+            for session in self.sessions.values():
+                self.index(session, [])
             self.sessions, self.retained = {}, {}
-            self.forget_routes()
         self.later_by(seconds, self._come_back)
 
     def _come_back(self) -> None:
@@ -275,23 +282,45 @@ class Broker:
             self.retained[topic] = payload
         elif retain:
             self.retained.pop(topic, None)
-        found = self._routes.get(topic)
-        if found is None:
-            found = self._routes[topic] = [
-                (session, one)
-                for session in self.sessions.values()
-                for one in session.filters
-                if matches(one, topic)
-            ]
-        for session, place in found:
+        for session, place in self._find(topic):
             self.enqueue(session, Letter(topic, payload, False, place))
             if self.doubles and self.chance.random() < self.doubles:
                 self.enqueue(session, Letter(topic, payload, False, place))
             self.pump(session)
 
-    def forget_routes(self) -> None:
-        """Who wants what has changed."""
-        self._routes = {}
+    def _find(self, topic: str) -> list[tuple[Session, str]]:
+        """The sessions that want it, and by which filter."""
+        found = list(self._filters.get(topic, ()))
+        end = topic.find("/")
+        while end >= 0:
+            for session, one in self._filters.get(topic[: end + 1], ()):
+                if _matches(one, topic):
+                    found.append((session, one))
+            end = topic.find("/", end + 1)
+        return found
+
+    def kept_for(self, filters: list[str]) -> list[tuple[str, bytes, str]]:
+        """The retained messages in these filters."""
+        found = []
+        for one in filters:
+            start = _start(one)
+            if start == one:
+                found += [(one, self.retained[one], one)] if one in self.retained else []
+                continue
+            found += [
+                (topic, payload, one)
+                for topic, payload in self.retained.items()
+                if topic.startswith(start) and _matches(one, topic)
+            ]
+        return found
+
+    def index(self, session: Session, filters: list[str]) -> None:
+        """The session wants these, and nothing else."""
+        for one in session.filters:
+            self._filters[_start(one)].remove((session, one))
+        session.filters = filters
+        for one in filters:
+            self._filters.setdefault(_start(one), []).append((session, one))
 
     def enqueue(self, session: Session, letter: Letter) -> None:
         """Into the session's queue, which has an end."""
@@ -321,6 +350,11 @@ class Broker:
             letter.dup = True
             wire.down(letter.place, wire.on_letter, letter)
             self.later_by(REDELIVERY, self._again, session, wire, letter)
+
+
+def _start(pattern: str) -> str:
+    """What a topic must begin with to be in this filter."""
+    return pattern.partition("+")[0].partition("#")[0]
 
 
 def future_for(loop: asyncio.AbstractEventLoop) -> tuple[asyncio.Future[None], Callable[[], None]]:

@@ -170,6 +170,7 @@ class World:
         if self.plan.storm:
             self.weather.begin()
         self.broker.doubles = self.chance.choice([0.0, 0.02])
+        self.broker.late_wills = self.chance.choice([0.0, 0.3])
         await self._pass_time(self.plan.hours * 3600)
         self.weather.storm = False
         self.note("calm")

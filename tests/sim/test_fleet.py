@@ -1,0 +1,50 @@
+"""Liveness, registry and twin against the truth, over months of a fleet in bad weather."""
+
+from __future__ import annotations
+
+from typing import Any
+from unittest import mock
+
+import pytest
+from gateway_heartbeat.liveness import Pulse
+
+from tests.sim import fleet
+from tests.sim.fleet import LAG, Fleet, Tally
+
+RATE = 1e-4
+"""False offlines for each node-hour that are too many."""
+
+
+def judge(tally: Tally) -> None:
+    """What must hold of a run of any length."""
+    assert not tally.wrong, tally.wrong[:5]
+    assert tally.false_offline_rate < RATE, tally.events
+    assert tally.longest_online <= LAG, "shown online beyond what the node declared, and its grace"
+    assert tally.longest_alive <= LAG, "shown alive beyond what the node declared, and its grace"
+    assert tally.events["offline"] > 0, "nothing happened here"
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize(
+    ("seed", "nodes", "interval", "hours", "by_filter"),
+    [(1, 60, 600, 24, False), (2, 60, 600, 24, True), (3, 6, 15, 2, False), (4, 6, 15, 2, True)],
+)
+def test_states_are_the_truth(
+    seed: int, nodes: int, interval: int, hours: float, by_filter: bool
+) -> None:
+    """Nodes that beat are online, silent ones are not for longer than declared, and in the end each one
+    is registered and runs what is desired; with reboots, cuts, lost wills and brokers that forget."""
+    judge(Fleet(seed, nodes, interval, by_filter=by_filter).play(hours))
+
+
+def kill_any_boot(pulse: Pulse, _boot_id: Any) -> Pulse:
+    """A last will counts, whichever boot it is of."""
+    return pulse._replace(life="offline", wait=None)
+
+
+@pytest.mark.timeout(300)
+def test_wills_of_other_boots_would_be_noticed() -> None:
+    """The negative control: without boot ids in wills a fleet is soon said to be dead while it beats."""
+    with mock.patch.object(fleet, "will", kill_any_boot):
+        tally = Fleet(2, 60, 600, by_filter=True).play(24)
+    assert tally.wrong or tally.false_offline_rate > RATE
