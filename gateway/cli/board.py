@@ -13,15 +13,20 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from importlib.util import find_spec
+from threading import Timer
 from typing import Any, NamedTuple
 
+from gateway.cli.advice import Port, explained
 from gateway.errors import BoardError
 
 NO_WATCHDOG = "no_watchdog"
 """The file that keeps a node from beginning its watchdog, which nobody can stop once it runs."""
 
 _PATIENCE = 15.0  # seconds for one call; mpremote itself waits for ever where nobody answers
+_ONE_FILE = 10.0  # and so many more for each file of a copy
+_FAILED = "the board does not do what it should"
 _AWAY = 20.0  # seconds that a board may be away for a reset
 _HELPERS = """
 import os, sys, json
@@ -58,14 +63,6 @@ tell({"machine": getattr(sys.implementation, "_machine", sys.platform),
       "free": disk[0] * disk[3], "hashes": hashes, "node": kept("node.json"),
       "ours": kept("main.py") is not None})
 """
-
-
-class Port(NamedTuple):
-    """A serial port with what USB says about it."""
-
-    device: str
-    usb: str  # vendor:product, four hexadecimal digits each
-    about: str
 
 
 class Facts(NamedTuple):
@@ -134,15 +131,45 @@ class Board:
         )
 
     def copy(self, files: Sequence[tuple[str, str]]) -> Iterator[str]:
-        """Copy (from here, to there); yields each name on the board when it is there."""
+        """Copy (from here, to there) in one call; yields each name on the board when its turn comes."""
+        if not files:
+            return
         folders = sorted({parent for _, there in files for parent in _parents(there)})
         self.run(
             f"for folder in {folders!r}:\n"
             "    try:\n        os.mkdir(folder)\n    except OSError:\n        pass\n"
         )
+        words = ["connect", self.port.device, "resume"]
         for here, there in files:
-            self._call("resume", "fs", "cp", here, f":{there}")
-            yield there
+            words += ["fs", "cp", here, f":{there}", "+"]
+        process = subprocess.Popen(  # noqa: S603 - our own Python and our own words
+            [*_command(), *words[:-1]],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+        )
+        with process, _ended_after(_PATIENCE + len(files) * _ONE_FILE, process):
+            assert process.stdout is not None
+            line = ""
+            for line in process.stdout:
+                if line.startswith("cp "):
+                    yield line.rstrip("\n").rpartition(" :")[2]
+        if process.returncode:
+            failed = BoardError(_FAILED, why=line.strip().removeprefix("mpremote: "))
+            raise explained(failed, self.port)
+
+    def install(self, package: str) -> None:
+        """A package of micropython-lib, by way of this machine's network. Raises BoardError."""
+        try:
+            self._call("mip", "install", package)
+        except BoardError as error:
+            raise BoardError(
+                f"{package} could not be fetched for the board",
+                why=error.why,
+                hint="connect this machine to the internet, or run this in a clone after make run",
+            ) from error
 
     def reset(self) -> None:
         """A hard reset, as if power had come; returns at once."""
@@ -192,6 +219,19 @@ def repl_command(device: str) -> list[str]:
     return [*_command(), "connect", device, "resume", "repl"]
 
 
+@contextmanager
+def _ended_after(seconds: float, process: subprocess.Popen[str]) -> Iterator[None]:
+    """A board that falls silent in the middle must not hold us for ever."""
+    timer = Timer(seconds, process.kill)
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+        if process.poll() is None:
+            process.terminate()
+
+
 def _parents(path: str) -> list[str]:
     parts = path.split("/")[:-1]
     return ["/".join(parts[: n + 1]) for n in range(len(parts))]
@@ -230,41 +270,5 @@ def _mpremote(*words: str) -> str:
             if said
             else f"mpremote ended with {done.returncode}"
         )
-        raise BoardError("the board does not do what it should", why=why)
+        raise BoardError(_FAILED, why=why)
     return done.stdout
-
-
-def explained(error: BoardError, port: Port) -> BoardError:
-    """What mpremote's words mean, and what to type next."""
-    why = error.why
-    if "in use" in why or "failed to access" in why or "could not open" in why:
-        return BoardError(
-            f"{port.device} cannot be opened",
-            why=why,
-            hint="close the program that uses it; or: sudo usermod -aG dialout $USER, then log in anew",
-        )
-    if "raw repl" in why or "nothing within" in why:
-        return BoardError(
-            f"no MicroPython answers on {port.device}",
-            why="the board has none yet, or a program that hears no Ctrl+C",
-            hint=flash_command(port),
-        )
-    return BoardError(error.what, why=why, hint=f"gateway node repl --port {port.device}")
-
-
-def flash_command(port: Port) -> str:
-    """How MicroPython gets on this board, by what its USB chip tells; the chip is never guessed."""
-    vendor, _, product = port.usb.partition(":")
-    pages = "https://micropython.org/download/"
-    if vendor == "2e8a":
-        return (
-            f"hold BOOTSEL while you plug it in, and copy the .uf2 of your board from {pages} "
-            "onto the drive that appears"
-        )
-    esptool = f"esptool --port {port.device}"
-    if (vendor, product) == ("303a", "1001"):  # the USB of an ESP32-C3, -S3, -C6: all begin at 0
-        return f"{esptool} erase-flash && {esptool} write-flash 0 FIRMWARE.bin   (from {pages})"
-    return (
-        f"{esptool} chip-id tells the chip; its page on {pages} has the file; for an ESP32: "
-        f"{esptool} erase-flash && {esptool} write-flash 0x1000 FIRMWARE.bin"
-    )

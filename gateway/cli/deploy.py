@@ -18,13 +18,14 @@ from typing import Any, Protocol
 
 from gateway.cli import output
 from gateway.cli.board import NO_WATCHDOG, Board, Facts
-from gateway.cli.fleet import find_parts
+from gateway.cli.fleet import find_device, find_umqtt
 from gateway.cli.listen import Listener
 from gateway.cli.operator import Operator
 from gateway.errors import BoardError, BusyError, DataError, GatewayError
 
 _HOMES = ("gwnode", "lib/gwnode")
 """Where the node's files may lie on a board, in the order in which MicroPython looks."""
+_UMQTT = "lib/umqtt/simple.py"
 _SPACE = 24 << 10  # bytes that must stay free: two slots, records, and room to write anew
 _POLL = 0.2
 _JUDGE = """
@@ -79,12 +80,12 @@ class Deployment:
     def files(self) -> int:
         """Step 2: the node's files and umqtt.simple; returns how many were copied."""
         wanted = wanted_files(self._board.look([f"{home}/node.py" for home in _HOMES]).hashes)
-        facts = self._board.look(list(wanted))
+        facts = self._board.look([*wanted, _UMQTT])
         changed = [
             (str(here), there)
             for there, here in wanted.items()
             if facts.hashes.get(there) != _hash(here)
-            and not (there.endswith("umqtt/simple.py") and there in facts.hashes)
+            and not (there == _UMQTT and there in facts.hashes)
         ]
         needed = sum(Path(here).stat().st_size for here, _ in changed)
         if needed + _SPACE > facts.free:
@@ -95,6 +96,9 @@ class Deployment:
             )
         for number, there in enumerate(self._board.copy(changed), 1):
             self._steps.go_on("files", f"{number} of {len(changed)}   {there}")
+        if _UMQTT not in wanted and _UMQTT not in facts.hashes:
+            self._steps.go_on("files", "umqtt.simple, from micropython-lib")
+            self._board.install("umqtt.simple")
         kept = len(wanted) - len(changed)
         self._steps.say(
             "files", f"{output.count(len(changed), 'file')} copied, {kept} were the same"
@@ -184,15 +188,16 @@ class Deployment:
 
 def wanted_files(there: Mapping[str, str]) -> dict[str, Path]:
     """Path on the board -> file here. The node's files go where the board looks first for them."""
-    parts = find_parts()
+    device, umqtt = find_device(), find_umqtt()
     home = next((home for home in _HOMES if f"{home}/node.py" in there), _HOMES[-1])
-    gwnode = parts.device / "gwnode"
+    gwnode = device / "gwnode"
     found = {
         f"{home}/{path.relative_to(gwnode).as_posix()}": path
         for path in sorted(gwnode.rglob("*.py"))
     }
-    found["lib/umqtt/simple.py"] = parts.umqtt / "umqtt" / "simple.py"
-    found["main.py"] = parts.device / "main.py"
+    if umqtt is not None:
+        found[_UMQTT] = umqtt / "umqtt" / "simple.py"
+    found["main.py"] = device / "main.py"
     return found
 
 

@@ -59,12 +59,9 @@ class Broker(NamedTuple):
     root: str = "hydro"
 
 
-def find_parts() -> Parts:
-    """The device files, umqtt and MicroPython. Raises GatewayError naming what is missing."""
-    import gateway
-
-    package = Path(gateway.__file__).parent
-    source = package.parent
+def find_device() -> Path:
+    """The folder of the node's files. Raises GatewayError."""
+    package, source = _places()
     device = next((d for d in (package / "_device", source / "device") if _is_device(d)), None)
     if device is None:
         raise GatewayError(
@@ -72,17 +69,36 @@ def find_parts() -> Parts:
             why=f"neither {package / '_device'} nor {source / 'device'} has a main.py",
             hint="install the gateway again, or run this in its source folder",
         )
+    return device
+
+
+def find_umqtt() -> Path | None:
+    """The folder that holds `umqtt/simple.py`, None where nobody fetched it."""
     given = os.environ.get("UMQTT_DIR")
-    places = [Path(given)] if given else [Path(".cache/umqtt"), source / ".cache/umqtt"]
-    umqtt = next((p.resolve() for p in places if (p / "umqtt" / "simple.py").is_file()), None)
+    places = [Path(given)] if given else [Path(".cache/umqtt"), _places()[1] / ".cache/umqtt"]
+    return next((p.resolve() for p in places if (p / "umqtt" / "simple.py").is_file()), None)
+
+
+def find_parts() -> Parts:
+    """The device files, umqtt and MicroPython. Raises GatewayError naming what is missing."""
+    device, umqtt = find_device(), find_umqtt()
     if umqtt is None:
         raise GatewayError(
-            "umqtt.simple is not here",
-            why="looked in " + " and ".join(str(p) for p in places),
-            hint="python tools/fetch_umqtt.py, or set UMQTT_DIR to the folder that holds umqtt/simple.py",
+            "umqtt.simple is not here, and a node in a process of its own needs it",
+            why="it is in a clone's .cache/umqtt after make run, and UMQTT_DIR may name its folder",
+            hint="in a clone: python tools/fetch_umqtt.py; "
+            "gateway simulate without --micropython needs none",
         )
     micropython = Path(sys.executable).parent / "micropython"
     return Parts(device, umqtt, micropython if os.access(micropython, os.X_OK) else None)
+
+
+def _places() -> tuple[Path, Path]:
+    """(the package, the folder it lies in)."""
+    import gateway
+
+    package = Path(gateway.__file__).parent
+    return package, package.parent
 
 
 def _is_device(folder: Path) -> bool:

@@ -232,6 +232,17 @@ class Operator:
             click.echo(f"next: {line}", err=True)
 
 
+def command_line(given_dir: Path | None) -> str:
+    """How a person calls this gateway's commands in another terminal, in this folder."""
+    from shutil import which
+
+    program = Path(sys.argv[0])
+    found = which("gateway")
+    is_on_path = found is not None and Path(found).resolve() == program.resolve()
+    name = str(program) if program.name == "gateway" and not is_on_path else "gateway"
+    return name if given_dir is None else f"{name} --state-dir {given_dir}"
+
+
 def unknown_node(name: str, known: Sequence[str]) -> DataError:
     """No such node, with those that may have been meant: a part of a name will do."""
     from difflib import get_close_matches

@@ -23,7 +23,7 @@ from gateway.cli import examples, output, story
 from gateway.cli.fleet import Broker
 from gateway.cli.journey import Journey
 from gateway.cli.nodes import HEAD, cells
-from gateway.cli.operator import Operator
+from gateway.cli.operator import Operator, command_line
 from gateway.errors import AuthError, BrokerError, StoreError
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 _TICK = 0.2
 _LIMIT = 120.0
 _SAME_SIGNAL = 0.5  # `timeout` and supervisors signal the process and its group: that is one wish
-_READY = "taking messages; Ctrl+C stops everything, `gateway --help` in another terminal"
+_READY = "taking messages; Ctrl+C stops everything, `{} nodes list` in another terminal"
 
 
 @click.command(
@@ -113,7 +113,7 @@ class Service:
         try:
             code = self._until_ready()
             if code is None:
-                self._say("ready", _READY)
+                self._say("ready", _READY.format(command_line(self._operator.given_dir)))
                 code = self._go_on()
         finally:
             self._end()

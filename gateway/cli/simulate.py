@@ -19,7 +19,7 @@ from typing import Any
 import click
 
 from gateway.cli import examples, json_option, output
-from gateway.cli.fleet import TYPES, Broker, Fleet, find_broker, find_parts
+from gateway.cli.fleet import TYPES, Broker, Fleet, find_broker, find_device
 from gateway.cli.operator import Operator
 from gateway.errors import DataError, GatewayError
 
@@ -59,7 +59,8 @@ def simulate(
     until Ctrl+C. They run the node's own files: light ones share a process and leave out what touches
     hardware. The next call starts the same nodes. Exit code 0 where all of them were registered.
     """
-    signal.signal(signal.SIGTERM, signal.getsignal(signal.SIGINT))
+    for ending in (signal.SIGTERM, signal.SIGINT):  # a shell's background jobs ignore SIGINT
+        signal.signal(ending, signal.default_int_handler)
     broker = find_broker(operator)
     if not micropython:
         return _light(operator, broker, number, scenario, seconds)
@@ -134,8 +135,7 @@ def _light(
 
 
 def _process(order: dict[str, Any]) -> subprocess.Popen[str]:
-    parts = find_parts()
-    environment = {**os.environ, "PYTHONPATH": str(parts.device)}
+    environment = {**os.environ, "PYTHONPATH": str(find_device())}
     process = subprocess.Popen(  # noqa: S603 - our own Python and our own module
         [sys.executable, "-m", _MODULE],
         env=environment,

@@ -94,14 +94,14 @@ class GatewayProcess:
         """Everything it has printed."""
         return "\n".join(self.lines)
 
-    def command(self, *words: str) -> subprocess.CompletedProcess[str]:
+    def command(self, *words: str, timeout: float = 60) -> subprocess.CompletedProcess[str]:
         """Run `gateway WORDS` on the same state folder, as an operator would."""
         return subprocess.run(
             [sys.executable, "-m", "gateway", *words],
             env=self.env,
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=timeout,
             check=False,
         )
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.cli.board import Port, flash_command
+from gateway.cli.advice import Port, flash_command
 from gateway.testing.broker import Mosquitto
 from gateway.testing.process import GatewayProcess, until
 from gateway.testing.usb import UsbBoard
@@ -21,9 +21,12 @@ MICROPYTHON = Path(sys.executable).parent / "micropython"
 HARDWARE = "esp32-00d0de000001"
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 
-pytestmark = pytest.mark.skipif(
-    not MICROPYTHON.exists(), reason="this machine has no wheel of the MicroPython interpreter"
-)
+pytestmark = [
+    pytest.mark.skipif(
+        not MICROPYTHON.exists(), reason="this machine has no wheel of the MicroPython interpreter"
+    ),
+    pytest.mark.timeout(300),  # a dozen Pythons start one after the other
+]
 
 
 @pytest.fixture
@@ -60,7 +63,7 @@ def deployed(
     gateway: GatewayProcess, board: UsbBoard, *words: str
 ) -> subprocess.CompletedProcess[str]:
     """`gateway node deploy` to that board, on the broker of that gateway."""
-    return gateway.command("node", "deploy", "--port", board.device, *words)
+    return gateway.command("node", "deploy", "--port", board.device, *words, timeout=110)
 
 
 def test_from_a_bare_board_to_a_registered_node(
@@ -82,6 +85,9 @@ def test_from_a_bare_board_to_a_registered_node(
     assert not (board.folder / "no_watchdog").exists()
 
     (board.folder / "lib/gwnode/node.py").write_text("broken")
+    gateway.env["UMQTT_DIR"] = str(
+        board.folder / "nothing"
+    )  # the board has it, nobody else needs to
     again = deployed(gateway, board, "--json")
     assert again.returncode == 0, again.stderr
     told = json.loads(again.stdout)

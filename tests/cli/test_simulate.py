@@ -64,18 +64,23 @@ def test_light_nodes_live_through_a_power_cut(gateway: GatewayProcess, tmp_path:
 
 
 def test_a_light_node_proves_a_config_and_keeps_it(gateway: GatewayProcess, tmp_path: Path) -> None:
-    """A config is applied and verified, and what the flash holds is there for the next run."""
+    """A config is applied and verified; SIGTERM ends it with its count, also where SIGINT is ignored,
+    and what the flash holds is there for the next run."""
     document = {"channels": [], "mqtt": {"configured": True}, "wifi": {"configured": True}}
     (tmp_path / "config.json").write_text(json.dumps(document))
-    command = [sys.executable, "-m", "gateway", "simulate", "-n", "1"]
-    with subprocess.Popen(command, env=gateway.env, stderr=subprocess.DEVNULL) as running:
+    command = ["sh", "-c", "trap '' INT; exec \"$@\"", "sh"]  # as a shell's background job
+    command += [sys.executable, "-m", "gateway", "simulate", "-n", "1"]
+    with subprocess.Popen(
+        command, env=gateway.env, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+    ) as running:
         try:
             name = until(lambda: gateway.rows("SELECT uid FROM nodes WHERE life = 'online'"))[0][0]
             done = gateway.command("config", "push", name, str(tmp_path / "config.json"), "--wait")
             assert done.returncode == 0, done.stderr + done.stdout
         finally:
             running.terminate()
-            running.wait(20)
+            out, _ = running.communicate(timeout=20)
+    assert out.startswith("1 nodes, 1 of 1 receipted")
     kept = json.loads((gateway.state_dir / "nodes/light.json").read_text())
     assert any('"rev": 1' in text for text in kept["flash"]["0"]["slots"].values())
 
