@@ -99,6 +99,10 @@ class Tx(Protocol):
     budget. A `tx` that is used after its hook was given up raises `RuntimeError`.
     """
 
+    @property
+    def host(self) -> Host:
+        """The running gateway: its root, its mode, its clock, other nodes."""
+
     def write(self, sql: str, *params: object) -> None:
         """Run one statement on the plugin's own tables. Counters across nodes must be SQL
         (`set n = n + 1`): other lanes commit at the same time."""

@@ -69,7 +69,7 @@ class Wiring:
         self.intake.is_copy = lambda topic: self.uplink.is_copy(topic)
         self.intake.on_full = self.uplink.hold
         parts.observed = self.link.observed
-        self.view = HostView(settings, parts, self.link)
+        self.view = parts.host = HostView(settings, parts, self.link)
         self.jobs = Jobs(parts, self.lanes, self.view, times.budget)
         parts.on_event = self._on_event
 

@@ -155,7 +155,7 @@ class Dispatcher:
 
     def delivery(self, item: Item, plugin: Plugin, bound: Bound) -> Delivery:
         """One plugin's call for this event."""
-        tx = Gathered(self._parts.reader, self._parts.roster)
+        tx = Gathered(self._parts.reader, self._parts.roster, self._parts.host)
         return Delivery(item, plugin, bound, item.node, tx)
 
     # -- end ---------------------------------------------------------------------------------

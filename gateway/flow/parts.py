@@ -25,6 +25,7 @@ from gateway.store.reader import Reader
 from gateway.store.writer import Writer
 
 if TYPE_CHECKING:
+    from gateway.api import Host
     from gateway.flow.outbox import Outbox
     from gateway.flow.retries import Retries
     from gateway.hooks.runners import Runners
@@ -64,6 +65,7 @@ class Parts:
         self.types = registry.message_types()
         self.commands = registry.command_types()
         self.observed: Callable[[], float] = lambda: 0.0
+        self.host: Host | None = None
         self.on_event: Callable[[Unit], None] = lambda _unit: None
         self._changes = bool(registry.targets("node_changed", "change"))
 

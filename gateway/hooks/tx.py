@@ -19,6 +19,7 @@ from gateway.protocol.codec import encode
 from gateway.store import nodes
 
 if TYPE_CHECKING:
+    from gateway.api import Host
     from gateway.store.reader import Reader
 
 MOST, MOST_BYTES = 10_000, 16 << 20
@@ -31,11 +32,12 @@ class Gathered:
     """The `Tx` of one plugin for one event (its contract is `gateway.api.Tx`)."""
 
     __slots__ = (
-        "_reader", "_roster", "_size", "answered", "closed", "node_changes", "publishes", "result",
+        "_host", "_reader", "_roster", "_size", "answered", "closed", "node_changes", "publishes", "result",
         "writes",
     )  # fmt: skip
 
-    def __init__(self, reader: Reader, roster: nodes.Roster) -> None:
+    def __init__(self, reader: Reader, roster: nodes.Roster, host: Host | None = None) -> None:
+        self._host = host
         self._reader = reader
         self._roster = roster
         self.closed = False
@@ -45,6 +47,13 @@ class Gathered:
         self.result: tuple[bool, dict[str, Any]] | None = None
         self.answered: str | None = None
         self._size = 0
+
+    @property
+    def host(self) -> Host:
+        """The gateway in which the hook runs."""
+        if self._host is None:
+            raise RuntimeError("no gateway runs here")
+        return self._host
 
     def write(self, sql: str, *params: object) -> None:
         """Gather a statement; what would end everybody's transaction is refused here."""

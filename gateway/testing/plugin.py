@@ -156,7 +156,7 @@ class PluginBench:
         )  # fmt: skip
         found = self.roster.find(named) if named else Node(id=0, known=False)
         node = found if found is not None else self.roster.stranger(named.lower())
-        tx = Gathered(self.reader, self.roster)
+        tx = Gathered(self.reader, self.roster, self.host)
         values = {"event": event, "change": event, "node": node, "tx": tx}
         self.ask(hook, **values)
         tx.close()

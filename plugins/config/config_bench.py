@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import itertools
 import json
 from collections.abc import Mapping
@@ -94,7 +95,6 @@ class Bench:
         self.node = Node(**{**REGISTERED, **node})
         if self.node.known:
             self.register(**node)
-        self.run(gateway_config.startup(self.host, self.settings))
 
     def register(self, **node: Any) -> None:
         """The registry takes the node in."""
@@ -111,8 +111,10 @@ class Bench:
         """One event through one hook and one commit; returns the answer of a command."""
         given = {"received_at": self.now, "observed_at": self.now, **source}
         event.source = Source(**given)
-        tx = Gathered(self.reader, nodes.Roster())
-        self.run(hook(event, self.node, tx, self.settings))
+        tx = Gathered(self.reader, nodes.Roster(), self.host)
+        given = {"event": event, "change": event, "node": self.node, "tx": tx}
+        given["config"] = self.settings
+        self.run(hook(**{name: given[name] for name in inspect.signature(hook).parameters}))
         unit = Unit(None, 0, nodes.lane_of(self.node), self.node)
         unit.effects = [Effect("config", tx, self.node.id, self.ids, self.now)]
         self.db.execute("BEGIN")
@@ -200,7 +202,6 @@ class Bench:
 
     def close(self) -> None:
         """Let go of the files."""
-        self.run(gateway_config.shutdown(self.host))
         self.reader.close()
         self.db.close()
 

@@ -184,7 +184,7 @@ def test_a_readmitted_node_gets_its_config_again(bench: Bench, document: dict[st
     assert bench.node.secret == board.secret == blank.secret
 
 
-async def _readmit(_event: Any, _node: Any, tx: Any, _config: Any) -> None:
+async def _readmit(tx: Any) -> None:
     tx.set_node(secret=None, trial_secret=None)
 
 

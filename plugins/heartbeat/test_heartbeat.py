@@ -324,6 +324,15 @@ def test_missing_beats_are_counted(bench: PluginBench) -> None:
     assert bench.read("SELECT beats, missed, seq FROM heartbeat_nodes") == [(7, 2, 9)]
 
 
+def test_hook_startup_and_hook_shutdown(bench: PluginBench) -> None:
+    """A gateway listens from its start to its end, and is not held in memory afterwards."""
+    assert watch.listening[bench.config].host is bench.host
+    bench.ask("shutdown")
+    assert bench.config not in watch.listening
+    bench.ask("startup")
+    assert watch.listening[bench.config].host is bench.host
+
+
 def test_hook_health_counts_lives(bench: PluginBench) -> None:
     """The check says how many nodes are how."""
     beats(bench)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
-from weakref import WeakKeyDictionary
 
 from gateway import (
     Check,
@@ -32,9 +31,6 @@ from gateway_config.sending import Case
 
 if TYPE_CHECKING:
     import click
-
-# each gateway has its own settings object, so that several in one process stay apart
-_hosts: WeakKeyDictionary[asked.Settings, Host] = WeakKeyDictionary()
 
 
 @hookimpl
@@ -62,50 +58,34 @@ def register_commands(cli: click.Group) -> None:
 
 
 @hookimpl
-async def startup(gateway: Host, config: asked.Settings) -> None:
-    """Remember whose settings these are."""
-    _hosts[config] = gateway
-
-
-@hookimpl
-async def shutdown(gateway: Host) -> None:
-    """Let go of the gateway."""
-    for settings in [s for s, host in _hosts.items() if host is gateway]:
-        del _hosts[settings]
-
-
-@hookimpl
-async def node_hello(event: NodeHello, node: Node, tx: Tx, config: asked.Settings) -> None:
+async def node_hello(event: NodeHello, node: Node, tx: Tx) -> None:
     """Publish again where the hello shows another revision."""
     at = event.source.received_at
-    reports.hello(event, Case(tx, node, _hosts[config], at, protocol=event.protocol))
+    reports.hello(event, Case(tx, node, at, protocol=event.protocol))
 
 
 @hookimpl
-async def config_reported(
-    event: ConfigReported, node: Node, tx: Tx, config: asked.Settings
-) -> None:
+async def config_reported(event: ConfigReported, node: Node, tx: Tx) -> None:
     """Follow what the node made of its config; take its channels over; finish a bind."""
     headed = event.revision is not None and event.sha256 is not None
-    case = Case(tx, node, _hosts[config], event.source.received_at, protocol=int(headed))
+    case = Case(tx, node, event.source.received_at, protocol=int(headed))
     reports.report(event, case)
 
 
 @hookimpl
 async def node_message(event: Event, node: Node, tx: Tx, config: asked.Settings) -> None:
     """An operator's command, or a turn that one of our timers asked for."""
-    host = _hosts[config]
-    case = Case(tx, node, host, event.source.received_at)
+    case = Case(tx, node, event.source.received_at)
     if isinstance(event, Wake):
         reports.wake(case)
     elif isinstance(event, Command):
-        await desk.serve(event, node, case, host, config)
+        await desk.serve(event, node, case, config)
 
 
 @hookimpl
-async def node_changed(change: NodeChange, node: Node, tx: Tx, config: asked.Settings) -> None:
+async def node_changed(change: NodeChange, node: Node, tx: Tx) -> None:
     """A node that is new, back, or at its end."""
-    reports.changed(change, Case(tx, node, _hosts[config], change.source.received_at))
+    reports.changed(change, Case(tx, node, change.source.received_at))
 
 
 @hookimpl

@@ -12,7 +12,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from gateway import LIFECYCLE, Command, DataError, Host, Node, Problem, may_become
+from gateway import LIFECYCLE, Command, DataError, Node, Problem, may_become
 from gateway_config import compare, document, rows, twin
 from gateway_config.asked import (
     ConfigPush,
@@ -34,7 +34,7 @@ class _Done(Exception):
         self.answer = answer
 
 
-async def serve(event: Command, node: Node, case: Case, host: Host, settings: Settings) -> None:
+async def serve(event: Command, node: Node, case: Case, settings: Settings) -> None:
     """Do what the operator asked, and answer."""
     found = closed_to(node)
     if found:
@@ -52,7 +52,7 @@ async def serve(event: Command, node: Node, case: Case, host: Host, settings: Se
         case.tx.answer(done.answer)
     else:
         rotate = isinstance(event, ConfigPush) and event.rotate
-        await _queue(case, wanted, host, settings, rotate=rotate)
+        await _queue(case, wanted, settings, rotate=rotate)
 
 
 def refuse(case: Case, found: list[Problem]) -> None:
@@ -124,9 +124,7 @@ def _filled(given: dict[str, Any], node: Node) -> dict[str, Any]:
     return {**known, **given}
 
 
-async def _queue(
-    case: Case, wanted: dict[str, Any], host: Host, settings: Settings, *, rotate: bool
-) -> None:
+async def _queue(case: Case, wanted: dict[str, Any], settings: Settings, *, rotate: bool) -> None:
     made, found = _with_secret(case, wanted, rotate)
     found += document.problems(made, tuple(settings.metrics))
     found += [
@@ -134,7 +132,7 @@ async def _queue(
         for path in compare.hidden_in(made)
     ]
     found += _against_node(case, made)
-    found += [p for p in await host.problems(made, case.node) if p not in found]
+    found += [p for p in await case.tx.host.problems(made, case.node) if p not in found]
     revision = twin.next_revision(case.kept.twin)
     text = ""
     try:

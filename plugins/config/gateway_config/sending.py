@@ -16,7 +16,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from gateway import Host, Node, Problem, Topics, Tx, encode, sign
+from gateway import Node, Problem, Topics, Tx, encode, sign
 from gateway_config import document, rows
 from gateway_config.twin import ANSWERS, Action, Move, Queue, Send, Step
 
@@ -98,15 +98,15 @@ def size_problem(node: Node, revision: int, text: str, *, foreign: bool) -> Prob
 class Case:
     """One event's business with one node; `node` and `kept` are as this event leaves them."""
 
-    def __init__(self, tx: Tx, node: Node, host: Host, at: float, *, protocol: int = 0) -> None:
+    def __init__(self, tx: Tx, node: Node, at: float, *, protocol: int = 0) -> None:
         self.tx = tx
         self.node = node
         self.at = at
         self.author = ""
         self.foreign = max(node.protocol, protocol) < 1
-        self.root = host.root
-        self._topics = Topics(host.root)
-        self._claim_key = host.claim_key
+        self.root = tx.host.root
+        self._topics = Topics(self.root)
+        self._claim_key = tx.host.claim_key
 
     @cached_property
     def kept(self) -> rows.Kept:

@@ -47,6 +47,12 @@ async def startup(gateway: Host, config: Settings) -> None:
 
 
 @hookimpl
+async def shutdown(gateway: Host) -> None:
+    """Nobody listens any more."""
+    watch.forget(gateway)
+
+
+@hookimpl
 async def node_heartbeat(event: NodeHeartbeat, node: Node, tx: Tx, config: Settings) -> None:
     """A beat is proof of life."""
     watch.on_beat(event, node, tx, config)

@@ -66,6 +66,12 @@ class Listening:
 listening: WeakKeyDictionary[Settings, Listening] = WeakKeyDictionary()
 
 
+def forget(host: Host) -> None:
+    """This gateway does not listen any more."""
+    for settings in [s for s, state in listening.items() if state.host is host]:
+        del listening[settings]
+
+
 def pulse_of(tx: Tx, node: Node, now: float, resumed: float | None = None) -> tuple[Pulse, float]:
     """The node's pulse and since when its life is what it is.
 

@@ -34,10 +34,9 @@ _TIME_EXPIRES = 10.0
 
 
 class Desk(NamedTuple):
-    """Where a hello is worked on: the gateway, and for how long a receipt is worth sending."""
+    """Where a hello is worked on, and for how long a receipt is worth sending."""
 
     tx: Tx
-    host: Host
     expires: float
 
 
@@ -59,14 +58,14 @@ def known(tx: Tx, node: Node) -> Known:
 
 def hello(event: NodeHello, node: Node, desk: Desk) -> None:
     """Register, update or refuse, and queue the receipt."""
-    tx, host = desk.tx, desk.host
+    tx = desk.tx
     at = event.source.received_at
     held = _by_wish(event, node, tx)
     if not _is_its_own(event, held):
         _receipt(event, Node(id=held.id, known=False), desk, "identity")
         return
     kept = known(tx, held)
-    verdict = admit(_facts(event, held, kept, host))
+    verdict = admit(_facts(event, held, kept, tx.host))
     if verdict.reason in ("decommissioned", "rejected", "identity"):
         if verdict.reason == "identity":
             _suspect(event, held, tx, at)
@@ -215,7 +214,7 @@ def _receipt(
     if reason:
         message |= {"accepted": False, "reason": reason}
     desk.tx.publish_json(
-        Topics(desk.host.root).hello_ack(event.spelled),
+        Topics(desk.tx.host.root).hello_ack(event.spelled),
         message,
         expires=desk.expires,
         replace=f"hello_ack:{event.hardware_id}",
@@ -224,7 +223,7 @@ def _receipt(
     )
 
 
-def evidence(event: Event, node: Node, tx: Tx, host: Host) -> None:
+def evidence(event: Event, node: Node, tx: Tx) -> None:
     """B7: a node that never said hello to us becomes known by what it says."""
     source = event.source
     if source.retained or not source.name or source.name in NOBODY:
@@ -235,7 +234,7 @@ def evidence(event: Event, node: Node, tx: Tx, host: Host) -> None:
         is_temp(source.gh, source.zone) or event.node_id == source.name
     )
     admission = known(tx, node).admission
-    is_let_in = host.registration == "open" or admission == "accepted"
+    is_let_in = tx.host.registration == "open" or admission == "accepted"
     state = REGISTERED if proves and is_let_in else WAITING
     if proves and not admission and not is_let_in:
         _remember(tx, node.id, "pending", "", "", source.received_at)
@@ -259,10 +258,10 @@ def evidence(event: Event, node: Node, tx: Tx, host: Host) -> None:
     log.info("node %s was there before us: %s", names["uid"], state)
 
 
-def answer_time(_event: TimeRequest, tx: Tx, host: Host) -> None:
+def answer_time(_event: TimeRequest, tx: Tx) -> None:
     """A3: one answer for everybody who asked meanwhile."""
     tx.publish_json(
-        Topics(host.root).time_response(),
+        Topics(tx.host.root).time_response(),
         {"message_type": "time_response"},
         expires=_TIME_EXPIRES,
         replace="time_response",
