@@ -205,6 +205,7 @@ class Engine:
                 await self._finish()
         failpoint("stop.finished")
         self.wiring.dispatcher.accepting = False
+        self.wiring.runners.halt()
         await plugins.stop(self.registry, self.wiring)
         failpoint("stop.plugins")
         await self._let_go()

@@ -78,6 +78,8 @@ class Runner:
     """Runs deliveries on one thread's loop and reports them in lists to the gateway's loop."""
 
     owns_thread = True
+    halted = False
+    """From then on nothing is begun any more: what waits is in the journal."""
 
     def __init__(self, thread: LoopThread, home: asyncio.AbstractEventLoop, report: Report) -> None:
         self.took: Callable[[Delivery], None] = lambda _delivery: None
@@ -125,7 +127,7 @@ class Runner:
     def _take(self, delivery: Delivery) -> bool:
         """True where this thread may run it, from now on."""
         self.waiting.pop(delivery, None)
-        if not delivery.claim():
+        if self.halted or not delivery.claim():
             return False
         delivery.started = time.monotonic()
         self.running[delivery] = None

@@ -85,6 +85,11 @@ class Runners:
                 self.of(group).post(list(runner.waiting))
         return given_up
 
+    def halt(self) -> None:
+        """Begin no call any more: the plugins are about to be told goodbye."""
+        for runner in self._runners.values():
+            runner.halted = True
+
     def stop(self, patience: float = 1.0) -> None:
         """End the threads that come round in time, all together; those that hang are daemons."""
         own = [runner.thread for runner in self._runners.values() if runner.owns_thread]

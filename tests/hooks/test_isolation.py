@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from gateway import Gateway
+from gateway.failpoint import arm
 from gateway.testing.broker import Mosquitto
 from gateway.testing.process import GatewayProcess, Peer, hello, until
 
@@ -53,6 +54,33 @@ def test_a_plugin_that_keeps_failing_is_switched_off_visibly(
     off = until(lambda: gateway.facts()["switched_off"])
     assert "ValueError: mine" in off["weather"]
     until(lambda: rows(tmp_path, "SELECT count(*) FROM delivery") == [(10,)])
+
+
+def test_nothing_is_begun_after_the_goodbye(make: Make, peer: Peer, tmp_path: Path) -> None:
+    """What the grace of a stop was too short for waits for the next start, and is nobody's failure."""
+    slow = "import asyncio\n@hookimpl\nasync def shutdown(gateway):\n    await asyncio.sleep(1.5)\n"
+    folder = plugin(tmp_path / "plugins", "slow", slow)  # the others have had theirs meanwhile
+    gateway = make(shutdown_grace=1.5, handlers__gather=0.001, plugins__dirs=[folder])
+    gateway.start()
+    gateway.ready(20)
+    arm("hook.before=sleep:20@1+")  # so that all are late, and go on alone
+    try:
+        for number in range(100):
+            said = hello(f"node-{number % 20}", boot_id=f"{number // 20:08x}", seq=1)
+            peer.say(HELLO, said, wait=number == 99)
+        until(lambda: gateway.facts()["counts"].get("journaled", 0) == 100, what="100 rows")
+        gateway.stop()
+    finally:
+        arm("")
+    assert rows(tmp_path, "SELECT plugin, error FROM delivery WHERE error <> ''") == []
+    assert rows(tmp_path, "SELECT count(*) > 0 FROM journal WHERE state = 0") == [(1,)]
+    again = make()
+    again.start()
+    left = (
+        "SELECT (SELECT count(*) FROM journal WHERE state <> 1) + (SELECT count(*) FROM delivery)"
+    )
+    until(lambda: rows(tmp_path, left) == [(0,)], 60, "no work left")
+    assert rows(tmp_path, "SELECT count(*) FROM nodes") == [(20,)]
 
 
 def test_a_late_plugin_delays_nobody(make: Make, peer: Peer, tmp_path: Path) -> None:
