@@ -63,7 +63,7 @@ def share(values: Sequence[float], part: float) -> float:
 
 def table(title: str, notes: str, head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """Print a Markdown table under a heading."""
-    print(f"\n### {title}\n\n{notes}\n")
+    print(f"\n## {title}\n\n{notes}\n")
     print("| " + " | ".join(head) + " |")
     print("|" + "---|" * len(head))
     for row in rows:

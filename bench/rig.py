@@ -68,7 +68,7 @@ class Process:
     ) -> None:
         if self._process.poll() is None:
             self._process.terminate()
-        self._process.wait(30)
+        self._process.wait(120)
 
     def says(self, word: str) -> bool:
         """True where it has printed this."""

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.__main__ import TABLES
+from bench.__main__ import BEGIN, END, TABLES, put
 from bench.frame import Options, in_turn, share
 from bench.tables.memory import slope
 
@@ -28,7 +28,7 @@ def test_each_table_is_printed(name: str) -> None:
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    assert "\n### " in done.stdout
+    assert "\n## " in done.stdout
     tables = [line.count("|") for line in done.stdout.splitlines() if line.startswith("|")]
     heads = re.findall(r"^(\|.*)\n(?=\|---)", done.stdout, re.MULTILINE)
     assert len(tables) > 2 * len(heads)
@@ -59,3 +59,14 @@ def test_an_unknown_table_is_refused() -> None:
     done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 2
     assert "there is no table lane; there are intake" in done.stderr
+
+
+def test_the_tables_take_the_place_of_the_last_ones(tmp_path: Path) -> None:
+    """What stands before and behind the marks stays."""
+    page = tmp_path / "figures.md"
+    page.write_text(f"# Figures\n{BEGIN}\nold\n{END}\n\n## More\n")
+    put(page, "new\n")
+    put(page, "newer\n")
+    assert page.read_text() == f"# Figures\n{BEGIN}\nnewer\n{END}\n\n## More\n"
+    kept = (ROOT / "docs" / "figures.md").read_text()
+    assert 0 < kept.index(BEGIN) < kept.index(END)
