@@ -71,9 +71,14 @@ def test_nodes_show(state: Any, gw: Any) -> None:
     for revision, word in ((1, "verified"), (2, "rolled_back")):
         state.add(
             "config_revisions", node_id=1, revision=revision, sha256="x", document="{}",
-            state=word, queued_at=NOW, final_at=NOW, reason="no broker" if revision == 2 else "",
+            state=word, queued_at=NOW, final_at=NOW + revision,
+            reason="no broker" if revision == 2 else "",
         )  # fmt: skip
     text = gw("nodes", "show", "ESP32-1").stdout
+    last = next(line for line in text.splitlines() if line.startswith("  last"))
+    assert [what.split(" ", 2)[2] for what in last.split(maxsplit=1)[1].split(" · ")] == [
+        "config v2 rolled back", "config v1 verified", "first seen",
+    ]  # fmt: skip
     assert text.startswith("nd-ph-1   pH node in gh-7 / zn-9\n")
     assert "esp32-1 · firmware 1.0.0" in text
     assert "v2 rolled back" in text

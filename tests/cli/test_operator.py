@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import threading
+from pathlib import Path
 from typing import Any
 
 import click
 import pytest
 from click.testing import CliRunner
 
-from gateway.cli.operator import Operator
+from gateway.cli.operator import Operator, command_line
 from gateway.errors import BusyError, DataError, StoreError
 
 
@@ -17,6 +18,19 @@ from gateway.errors import BusyError, DataError, StoreError
 def operator(state: Any) -> Operator:
     """An operator on the state folder."""
     return Operator(state_dir=state.folder)
+
+
+def test_the_command_for_another_terminal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A program that is not on the PATH is named with its place, and a given folder goes with it."""
+    program = tmp_path / "bin/gateway"
+    program.parent.mkdir()
+    program.write_text("#!/bin/sh\n")
+    program.chmod(0o755)
+    monkeypatch.setattr("sys.argv", [str(program), "run"])
+    monkeypatch.setenv("PATH", "/nowhere")
+    assert command_line(Path(".run")) == f"{program} --state-dir .run"
+    monkeypatch.setenv("PATH", str(program.parent))
+    assert command_line(None) == "gateway"
 
 
 def test_a_node_is_found_by_each_of_its_names(state: Any, operator: Operator) -> None:
