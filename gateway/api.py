@@ -16,7 +16,7 @@ from gateway.protocol.signing import signed
 
 API_VERSION = (1, 0)
 
-Life: TypeAlias = Literal["never_seen", "seen", "online", "late", "offline"]
+Life: TypeAlias = Literal["never_seen", "seen", "online", "late", "asleep", "offline"]
 
 
 class Node(msgspec.Struct, frozen=True, kw_only=True):

@@ -101,7 +101,9 @@ def nodes() -> None:
 @nodes.command(
     "list", epilog=examples("gateway nodes list --type ph", "gateway nodes list --json | jq .nodes")
 )
-@click.option("--life", type=click.Choice(["online", "late", "offline", "seen", "never_seen"]))
+@click.option(
+    "--life", type=click.Choice(["online", "late", "asleep", "offline", "seen", "never_seen"])
+)
 @click.option("--type", "node_type", metavar="TYPE", help="Nodes of this type only.")
 @json_option
 @click.pass_obj

@@ -123,7 +123,14 @@ def count(number: int, one: str, many: str = "") -> str:
 
 def life(word: str) -> str:
     """A node's life with a mark that reads without colours."""
-    marks = {"online": "●", "late": "◐", "offline": "○", "seen": "·", "never_seen": "·"}
+    marks = {
+        "online": "●",
+        "late": "◐",
+        "asleep": "◌",
+        "offline": "○",
+        "seen": "·",
+        "never_seen": "·",
+    }
     return f"{marks.get(word, ' ')} {word.replace('_', ' ')}"
 
 

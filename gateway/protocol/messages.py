@@ -186,12 +186,13 @@ class TimeRequest(Message, kw_only=True):
 
 
 class Status(Message, kw_only=True):
-    """ONLINE, OFFLINE, RESTARTING; or `state: safe_mode` without a status (A4)."""
+    """ONLINE, OFFLINE, RESTARTING, ASLEEP for `sleep_s`; or `state: safe_mode` without a status (A4)."""
 
     kind: ClassVar[str] = "status"
     status: str | None = None
     state: str | None = None
     ts: float | None = None
+    sleep_s: float | None = None
 
 
 class LastWill(Message, kw_only=True):

@@ -103,6 +103,39 @@ def test_a_transition_is_told_once(bench: PluginBench, caplog: pytest.LogCapture
     assert bench.read("SELECT since FROM heartbeat_nodes") == [(bench.now,)]
 
 
+def test_a_sleeper_is_asleep_until_it_has_overslept(bench: PluginBench) -> None:
+    """ASLEEP for ten minutes: not late, not offline; awake with its next hello; and offline after three
+    naps that nobody heard the end of."""
+    boot = {"boot_id": "0000000a"}
+    beats(bench, interval_s=15, **boot)
+    nap = Status(status="ASLEEP", sleep_s=600, **boot)
+    bench.play("node_message", nap, TOPIC)
+    assert bench.node("hw").life == "asleep"
+    bench.now += 700
+    assert sweep(bench) == "asleep"
+    bench.play("node_hello", NodeHello(hardware_id="hw", boot_id="0000000b"), "hydro/node_hello")
+    assert bench.node("hw").life == "online"
+    bench.play("node_message", Status(status="ASLEEP", sleep_s=600, boot_id="0000000b"), TOPIC)
+    bench.now += offline_after(600, GRACE) - 1
+    assert sweep(bench) == "asleep"
+    bench.now += 2
+    assert sweep(bench) == "offline"
+
+
+def test_an_old_boot_cannot_put_a_node_to_sleep(bench: PluginBench) -> None:
+    """What an earlier boot said of its sleep, what was retained, and a sleep without a time change nothing."""
+    beats(bench, boot_id="0000000a")
+    beats(bench, boot_id="0000000b")
+    nap = Status(status="ASLEEP", sleep_s=600, boot_id="0000000a")
+    bench.play("node_message", nap, TOPIC)
+    assert bench.node("hw").life == "online"
+    newer = Status(status="ASLEEP", sleep_s=600, boot_id="0000000b")
+    bench.play("node_message", newer, TOPIC, live=False)
+    assert bench.node("hw").life == "online"
+    bench.play("node_message", Status(status="ASLEEP", boot_id="0000000b"), TOPIC)
+    assert bench.node("hw").life == "online"
+
+
 def test_a_death_is_no_sign_of_life(bench: PluginBench) -> None:
     """A will ends the life and moves no last_seen_at: the node did not speak."""
     seen = beats(bench).last_seen_at

@@ -2,6 +2,7 @@
 
     never_seen / seen ─proof▶ online ─time▶ late ─time▶ offline ─proof▶ online
                               any of them ─will of this boot▶ offline
+    online ─says so▶ asleep ─overslept▶ offline; any life of the node wakes it
 
 Only live messages are proof. A message of an earlier boot is the past: it can neither revive nor
 kill. `now` is always the observed clock, which stands still while we hear nothing.
@@ -11,7 +12,7 @@ from __future__ import annotations
 
 from typing import Literal, NamedTuple
 
-Life = Literal["never_seen", "seen", "online", "late", "offline"]
+Life = Literal["never_seen", "seen", "online", "late", "asleep", "offline"]
 
 DEFAULT_INTERVAL = 40.0
 """For a node that never said how often it beats, until that is learnt; offline after 120 s of it."""
@@ -150,11 +151,22 @@ def will(pulse: Pulse, boot_id: str | None, registered: str | None = None) -> Pu
     return pulse._replace(life="offline", wait=None)
 
 
+def asleep(pulse: Pulse, boot_id: str | None, seconds: float, now: float, grace: Grace) -> Pulse:
+    """The node says that it sleeps, and for how long: silence is what it promised, until it has
+    overslept by as many naps as another node may miss beats."""
+    if is_past(pulse, boot_id):
+        return pulse
+    pulse = proof(pulse, boot_id, now, grace)
+    return pulse._replace(life="asleep", wait=offline_after(seconds, grace))
+
+
 def passed(pulse: Pulse, now: float, resumed: float, grace: Grace) -> Pulse:
     """Time went by. `resumed`: since when we have been listening without a break."""
     if pulse.wait is None:
         return pulse
     silence = now - max(pulse.proof, resumed)
+    if pulse.life == "asleep":
+        return pulse._replace(life="offline", wait=None) if silence >= pulse.wait else pulse
     if silence >= offline_after(pulse.interval, grace):
         return pulse._replace(life="offline", wait=None)
     if silence >= late_after(pulse.interval, grace):

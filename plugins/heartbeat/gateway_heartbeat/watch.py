@@ -13,13 +13,14 @@ from weakref import WeakKeyDictionary
 
 import msgspec
 
-from gateway import ConfigReported, Event, Host, Node, NodeHeartbeat, NodeHello, Turn, Tx
+from gateway import ConfigReported, Event, Host, Node, NodeHeartbeat, NodeHello, Status, Turn, Tx
 from gateway_heartbeat.liveness import (
     EARLIER,
     Beat,
     Grace,
     Life,
     Pulse,
+    asleep,
     beat,
     declares,
     passed,
@@ -141,13 +142,16 @@ def on_beat(event: NodeHeartbeat, node: Node, tx: Tx, settings: Settings) -> Non
 
 
 def on_sign(event: Event, node: Node, tx: Tx, settings: Settings) -> None:
-    """Any other live message of the node."""
+    """Any other live message of the node; ASLEEP tells how long it will be silent."""
     if not event.source.live:
         return
     before, since = pulse_of(tx, node, event.source.observed_at)
     if is_strange(event, node, before, tx):
         return
+    nap = event.sleep_s if isinstance(event, Status) and event.status == "ASLEEP" else None
     after = proof(before, event.boot_id, event.source.observed_at, settings.grace)
+    if nap and nap > 0:
+        after = asleep(before, event.boot_id, nap, event.source.observed_at, settings.grace)
     if after is not before:
         _save(event, node, tx, Step(before, after, since))
 
