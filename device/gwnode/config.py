@@ -163,12 +163,14 @@ class Store:
         return self._envelope(message, hardware_id)
 
     def _envelope(self, message, hardware_id):
-        revision, sha, text = message.get("revision"), message.get("sha256"), message.get("doc")
+        revision, sha = message.get("revision"), message.get("sha256")
+        text = message.pop("doc", None)
         if not is_integer(revision, 0, MAX_REVISION):
             raise Refused("schema", "revision")
         if not isinstance(sha, str) or not isinstance(text, str):
             raise Refused("schema", "sha256 or doc")
         data = text.encode()
+        del text  # a small heap has room for one of the two
         if sha256_hex(data) != sha:
             raise Refused("hash", "the document is not the one that was hashed")
         doc = json.loads(scan(data))

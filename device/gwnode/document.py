@@ -2,7 +2,6 @@
 # Rules of this file. What problem() lets pass can be used without another look at its types: names
 # become topics, mqtt goes to the link, wifi to the radio. Texts and order are those of A6.2.
 
-from . import wiring
 from .protocol import is_integer, is_name
 
 _SECRETS = ("node_secret", "claim_key", "password", "pass", "psk")
@@ -25,6 +24,8 @@ def problem(doc, settings=_NONE):
         found = check(doc)
         if found:
             return found
+    from . import wiring  # not before the first config: a small heap is better used
+
     return wiring.problem(doc["channels"], settings)
 
 

@@ -1,8 +1,8 @@
 """JSON as text: only what every reader reads alike passes here (B8). Pure; no clock, no I/O."""
 # Rules of this file. MicroPython's json is no validator, so text is scanned before it is parsed:
 # iteratively, because a hostile text must not use up the stack, and on bytes, because the n-th
-# character of a text is found by counting on a board. A NUL is put behind the text: it is allowed
-# nowhere, so that nobody needs to ask whether the text has ended.
+# character of a text is found by counting on a board. Nobody asks whether the text has ended: to look
+# behind it is an IndexError, and that is a text that was cut short.
 
 MAX_PAYLOAD = 4096
 MAX_DEPTH = 16
@@ -40,7 +40,14 @@ def scan(data, most=MAX_PAYLOAD):
     if len(data) > most:
         raise Refused("too_big", "%d bytes, %d too many" % (len(data), len(data) - most))
     _check_utf8(data)
-    _check_json(data + b"\0")
+    try:
+        # behind a bracket nobody looks; all else gets its own end, at the price of a copy
+        if data[-1:] in (b"}", b"]"):
+            _check_json(data, len(data))
+        else:
+            _check_json(data + b"\0", len(data))
+    except IndexError:
+        raise Refused("not_json", "cut short")
     return data
 
 
@@ -65,7 +72,7 @@ def _check_utf8(data):
             i += 1
 
 
-def _check_json(data):
+def _check_json(data, end):
     stack = []  # for each open container: None for an array, the set of its keys for an object
     i = _blank(data, 0)
     while True:
@@ -73,13 +80,13 @@ def _check_json(data):
         if not opened:
             i = _after(data, i, stack)
         if not stack:
-            if i != len(data) - 1:
+            if i != end:
                 raise _bad("something behind the value", i)
             return
 
 
 def _blank(data, i):
-    while data[i] in _BLANKS:
+    while i < len(data) and data[i] in _BLANKS:
         i += 1
     return i
 

@@ -142,12 +142,13 @@ def on_beat(event: NodeHeartbeat, node: Node, tx: Tx, settings: Settings) -> Non
 
 
 def on_sign(event: Event, node: Node, tx: Tx, settings: Settings) -> None:
-    """Any other live message of the node; ASLEEP tells how long it will be silent."""
+    """Any other live message of the node."""
     if not event.source.live:
         return
     before, since = pulse_of(tx, node, event.source.observed_at)
     if is_strange(event, node, before, tx):
         return
+    # ASLEEP tells how long it will be silent
     nap = event.sleep_s if isinstance(event, Status) and event.status == "ASLEEP" else None
     after = proof(before, event.boot_id, event.source.observed_at, settings.grace)
     if nap and nap > 0:

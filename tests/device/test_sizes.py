@@ -1,0 +1,157 @@
+"""A virtual day of the image in a heap of a board's size: it runs, and what is free stays free."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import paho.mqtt.client as mqtt
+import pytest
+from gwnode import protocol
+
+from gateway.testing.broker import Mosquitto
+
+HERE = Path(__file__).parent
+NAME = "esp32-a0b1c2d3e4f5"
+SECRET = "s" * 64
+TEMP = f"hydro/gh-temp/zn-temp/{NAME}"
+LARGEST = 4096
+HOURS = 24
+FLAT = 1024
+"""Bytes by which an hour may have less free than the second one."""
+
+SENSORS = [
+    {"name": f"in-{n}", "type": "SENSOR", "metric": m, "poll_interval_ms": 60000, "unit": "C"}
+    for n, m in enumerate(("PH", "FLOW_RATE", "TEMPERATURE", "HUMIDITY", "WATER_LEVEL_SWITCH"))
+]
+ACTUATORS = [
+    {"name": f"out-{n}", "type": "ACTUATOR", "actuator_type": kind, "safe_limits": {}}
+    for n, kind in enumerate(("PUMP", "PWM", "LED"))
+]
+
+
+class Gateway:
+    """Answers hellos with signed receipts, and has one config of exactly 4,096 bytes to give."""
+
+    def __init__(self, port: int, channels: list[dict[str, Any]]) -> None:
+        self.channels = channels
+        self.telemetry = 0
+        self.verified = 0
+        self._client = mqtt.Client(mqtt.CallbackAPIVersion.VERSION2, "gateway")
+        self._client.on_message = self._on_message
+        self._client.connect("127.0.0.1", port)
+        self._client.subscribe("hydro/#", 1)
+        self._client.loop_start()
+
+    def close(self) -> None:
+        """Leave."""
+        self._client.disconnect()
+        self._client.loop_stop()
+
+    def _on_message(self, _client: object, _data: object, message: mqtt.MQTTMessage) -> None:
+        kind = message.topic.rsplit("/", 1)[-1]
+        self.telemetry += kind == "telemetry"
+        if kind == "node_hello":
+            self._receipt(json.loads(message.payload))
+        elif kind == "config_report":
+            self.verified += json.loads(message.payload).get("state") == "verified"
+
+    def _receipt(self, hello: dict[str, Any]) -> None:
+        ack = {"hardware_id": NAME, "boot_id": hello["boot_id"], "seq": hello["seq"]}
+        ack |= {"uid": "nd-1", "unix_ts": int(time.time()), "config_revision": 1}
+        parts = [ack[name] for name in ("hardware_id", "boot_id", "seq", "unix_ts")]
+        ack["sig"] = protocol.sign(SECRET, "hello_ack", *parts, 1)
+        self._client.publish(f"{TEMP}/hello_ack", json.dumps(ack), 1)
+        if hello["config_revision"] == 0:
+            self._client.publish(f"{TEMP}/config", self.envelope(), 1)
+
+    def envelope(self) -> bytes:
+        """The largest config that a node takes."""
+        document = {"node_id": "nd-1", "version": 3, "type": "ph", "node_secret": SECRET}
+        document |= {"gh_uid": "gh-temp", "zone_uid": "zn-temp", "mqtt": {"configured": True}}
+        document |= {"wifi": {"configured": True}, "channels": self.channels, "note": ""}
+        short = len(self._signed(document))
+        return self._signed(document | {"note": "n" * (LARGEST - short)})
+
+    def _signed(self, document: dict[str, Any]) -> bytes:
+        text = json.dumps(document)
+        sha = protocol.sha256_hex(text.encode())
+        message = {"revision": 1, "sha256": sha, "key": "open", "doc": text}
+        message["sig"] = protocol.sign(SECRET, "config", NAME, 1, sha)
+        return json.dumps(message, separators=(",", ":")).encode()
+
+
+def day(
+    micropython: str, folder: Path, image: Path, heap_kb: int, channels: list[dict[str, Any]]
+) -> tuple[list[int], Gateway]:
+    """What is free after each hour, and the gateway that saw it."""
+    (folder / "node").mkdir()
+    rom = image if image.is_file() else None
+    heap = heap_kb * 1024 + (rom.stat().st_size if rom else 0)
+    with Mosquitto(
+        folder / "broker", lines=["allow_anonymous true", "set_tcp_nodelay true"]
+    ) as broker:
+        settings = {"hardware_id": NAME, "interval_s": 60, "trial_s": 1200}
+        settings["mqtt"] = {"host": "127.0.0.1", "port": broker.port, "keepalive": 600}
+        (folder / "node" / "node.json").write_text(json.dumps(settings))
+        gateway = Gateway(broker.port, channels)
+        try:
+            words = [micropython, "-X", f"heapsize={heap}", HERE / "sizes_driver.py"]
+            done = subprocess.run(
+                [*words, str(rom or ""), folder / "node", str(HOURS)],
+                env={"MICROPYPATH": f"{HERE / 'days'}:{'' if rom else f'{image}:'}.frozen"},
+                capture_output=True,
+                text=True,
+                timeout=110,
+                check=False,
+            )
+        finally:
+            gateway.close()
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "no memory" not in done.stdout
+    hours = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("[")]
+    assert len(hours) == HOURS
+    assert hours[-1][1:] == [1, 0], "the config is proved, and no message was lost"
+    return [free for free, _, _ in hours], gateway
+
+
+@pytest.fixture(scope="module")
+def rom(image: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The image as a ROM file system, from which a board runs it in place."""
+    made = tmp_path_factory.mktemp("rom") / "image.romfs"
+    words = [Path(sys.executable).parent / "mpremote", "romfs", "-o", made, "build", image]
+    subprocess.run(words, check=True, capture_output=True)
+    return made
+
+
+@pytest.mark.parametrize(
+    ("kind", "heap_kb", "channels"),
+    [
+        ("rom", 108, []),
+        ("rom", 136, SENSORS + ACTUATORS),
+        ("image", 144, []),
+        ("image", 180, SENSORS + ACTUATORS),
+    ],
+    ids=["core in place", "full in place", "core", "full"],
+)
+def test_a_day_fits(
+    micropython: str,
+    tmp_path: Path,
+    request: pytest.FixtureRequest,
+    kind: str,
+    heap_kb: int,
+    channels: list[dict[str, Any]],
+) -> None:
+    """A config of 4,096 bytes is taken and proved, 24 virtual hours pass, and no hour has less free than
+    the second one. `in place`: the image is a ROM file system beside the heap, as in a board's flash."""
+    free, gateway = day(micropython, tmp_path, request.getfixturevalue(kind), heap_kb, channels)
+    print(f"{kind} {heap_kb} KB: {min(free)} bytes free at least")
+    assert free[1] - min(free[1:]) <= FLAT, free
+    assert gateway.verified >= 1
+    assert len(gateway.envelope()) == LARGEST
+    if channels:
+        assert gateway.telemetry > 7000
