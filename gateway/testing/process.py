@@ -233,6 +233,8 @@ class Peer:
         """Disconnect as MQTT says."""
         self._client.disconnect()
         self._client.loop_stop()
+        # paho leaves the pair of sockets that wakes its thread to the garbage collector
+        self._client._reset_sockets()
 
 
 def hello(hardware_id: str, **more: object) -> dict[str, object]:

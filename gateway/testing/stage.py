@@ -183,8 +183,6 @@ class Stage:
     def peer(self) -> Peer:
         """Somebody who publishes."""
         peer = Peer(self.port)
-        # paho leaves the pair of sockets of its own thread to the garbage collector
-        self._stack.callback(peer._client._reset_sockets)
         self._stack.callback(peer.close)
         return peer
 
