@@ -88,7 +88,7 @@ class Writer:
         while True:
             try:
                 results = self._commit(group)
-            except Error as error:
+            except (Error, OSError, MemoryError) as error:
                 self._trouble(error)
                 self._drop_connection()
                 with self._wake:

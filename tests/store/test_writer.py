@@ -157,3 +157,31 @@ def test_a_closed_writer_takes_nothing(tmp_path: Path) -> None:
             writer.submit(insert(1))
 
     in_writer(tmp_path / "x.db", body)
+
+
+@pytest.mark.parametrize("error", [OSError(5, "Input/output error"), MemoryError("none left")])
+def test_whatever_fails_in_a_commit_the_writer_lives(tmp_path: Path, error: Exception) -> None:
+    """Not only SQLite can fail: the group is taken again, on a new connection, and nobody is told of
+    anything before it is there. A writer that ended would hold everybody up without a word."""
+    path = tmp_path / "x.db"
+    left = [2]
+
+    class Failing(FailingCommit):
+        def execute(self, sql: str, *args: Any) -> Any:
+            if sql == "COMMIT" and left[0] > 0:
+                left[0] -= 1
+                raise error
+            return self._real.execute(sql, *args)
+
+    async def run() -> list[int]:
+        first = open_writer(path)
+        first.execute("CREATE TABLE t (n INTEGER PRIMARY KEY)")
+        writer = Writer(lambda: Failing(open_writer(path), left))  # type: ignore[arg-type,return-value] # the same
+        writer.start(Failing(first, left))  # type: ignore[arg-type] # only execute and close are used
+        async with asyncio.timeout(20):
+            results = await asyncio.gather(*(writer.submit(insert(n)) for n in range(5)))
+        await writer.close()
+        return results
+
+    assert asyncio.run(run()) == [0, 1, 2, 3, 4]
+    assert count(path) == 5

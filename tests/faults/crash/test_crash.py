@@ -35,6 +35,19 @@ def test_a_second_kill_in_the_recovery_loses_nothing(crash: Lab) -> None:
     assert both > PAIRS // 2, "pairs of which the second is hardly ever reached prove nothing"
 
 
+@pytest.mark.parametrize("label", ["writer.begun", "writer.applied", "writer.committed"])
+def test_a_disk_that_fails_in_a_commit_loses_nothing(crash: Lab, label: str) -> None:
+    """EIO before, in and behind a COMMIT of the real gateway, which behind it is one of unknown outcome
+    (rule 19): it says so, goes on by itself, and nothing is done twice."""
+
+    def life(world: World) -> None:
+        working_day(world)
+        assert "cannot be written" in world.gateway.whole_log()
+        assert "can be written again" in world.gateway.whole_log()
+
+    assert crash.live(life, f"{label}=eio@8") == []
+
+
 def test_there_are_steps_all_along_the_way() -> None:
     """At least fifty, in every room that a message passes."""
     found = labels()

@@ -23,7 +23,7 @@ from tests.faults.crash.forks import ForkedGateway, Forks
 
 PLUGINS = Path(__file__).parent / "plugins"
 KILLED = -signal.SIGKILL
-PATIENCE = 60.0
+PATIENCE = 90.0
 
 
 class Ruin(AssertionError):

@@ -34,7 +34,7 @@ KINDS = {
 }
 """The brokers, and why one that is killed may lose what it has acknowledged."""
 EVENTS = ("tally", "tally, no numbers")
-BOARDS, TALKERS, PATIENCE = 2, 2, 90.0
+BOARDS, TALKERS, PATIENCE = 2, 2, 180.0
 REGISTERED = "SELECT 1 FROM nodes WHERE hardware_id = ? AND lifecycle_state = 'REGISTERED_BACKEND'"
 
 
