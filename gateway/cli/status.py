@@ -112,10 +112,13 @@ def lines(data: dict[str, Any], now: float) -> list[tuple[str, str]]:
             shown.append(("backup", f"none by the clock: {facts['backup_error']}"))
         if facts.get("trouble"):
             shown.append(("store", f"cannot be written: {facts['trouble']}"))
+            shown.append(("", _kept(facts)))
         shown.append(("plugins", _plugins(facts)))
     if data["disk_free_bytes"] < _LITTLE:
         free = output.size(data["disk_free_bytes"])
         shown.append(("disk", f"{free} FREE in {data['state_dir']}: make space"))
+        if facts is None and data["running"]:
+            shown.append(("", _kept({"embedded": False})))
     shown += [("store", text) for text in data.get("set_aside", ())]
     nodes = data["nodes"]
     parts = [f"{nodes[word]} {word.replace('_', ' ')}" for word in sorted(nodes)]
@@ -128,6 +131,14 @@ def lines(data: dict[str, Any], now: float) -> list[tuple[str, str]]:
     for row in data["given_up"]:
         shown.append(("", f"plugin {row['plugin']}: {row['error']} ({row['n']})"))
     return shown
+
+
+def _kept(facts: dict[str, Any]) -> str:
+    """Where messages are while the store cannot be written, and how many of them there is room for."""
+    limit = "its disk" if facts["embedded"] else "max_queued_messages, 1,000 unless it was set"
+    here = facts.get("unacknowledged")
+    some = f"{output.count(here, 'message')} here unacknowledged; " if here is not None else ""
+    return f"{some}nothing is acknowledged until it can: the broker keeps the rest ({limit})"
 
 
 def _link(facts: dict[str, Any]) -> str:

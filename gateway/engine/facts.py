@@ -23,6 +23,7 @@ def facts(engine: Engine) -> dict[str, Any]:
         "link_error": _told(wiring.uplink.error),
         "away_seconds": wiring.uplink.away,
         "missing_rights": wiring.uplink.rights.told(),
+        "unacknowledged": wiring.intake.unacknowledged,
         "trouble": str(engine.trouble) if engine.trouble else None,
         **engine.keeper.facts(),
         "uptime_seconds": round(time.time() - engine.started_at, 1),

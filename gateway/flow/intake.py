@@ -49,6 +49,7 @@ class Intake:
         self._tokens: list[Any] = []
         self._bytes = 0
         self._busy = False
+        self._under_way = 0
         self._tails: dict[str, Item] = {}
         self._beats, self._buckets = Beats(), Buckets(parts.limits.flood_rate)
         self.counts: Counter[str] = Counter()
@@ -62,6 +63,11 @@ class Intake:
     def idle(self) -> bool:
         """True where everything that came in is on disk."""
         return not (self._busy or self._items or self._refused or self._tokens)
+
+    @property
+    def unacknowledged(self) -> int:
+        """Messages that were read and are not on disk yet: the broker has them too."""
+        return len(self._tokens) + self._under_way
 
     def take(self, received: list[Any]) -> None:
         """Messages of one session, in their order of arrival."""
@@ -192,6 +198,7 @@ class Intake:
             self._ack(tokens)
             return
         self._busy = True
+        self._under_way = len(tokens)
         failpoint("intake.writing")
         rows = [item.row for item in items]
 
@@ -207,6 +214,7 @@ class Intake:
     def _written(self, doubles: set[int], items: list[Item], tokens: list[Any]) -> None:
         """It is on disk: acknowledge, and let the lanes have it."""
         self._busy = False
+        self._under_way = 0
         failpoint("intake.written")
         self._ack(tokens)
         failpoint("intake.acknowledged")

@@ -53,6 +53,7 @@ def test_a_full_disk_stops_acknowledgements_and_nothing_else(
         gateway.wait_for("store")
         assert gateway.rows("SELECT count(*) FROM nodes") == [(1,)]
         shown = gateway.command("status")
+        assert "the broker keeps the rest (max_queued_messages, 1,000" in shown.stdout
         assert "FREE in" in shown.stdout, shown
         assert shown.returncode in (69, 74)
         assert "1: 1 online" in shown.stdout
