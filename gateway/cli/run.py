@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 _TICK = 0.2
 _LIMIT = 120.0
 _SAME_SIGNAL = 0.5  # `timeout` and supervisors signal the process and its group: that is one wish
-_READY = "taking messages; Ctrl+C stops everything, `{} nodes list` in another terminal"
+_READY = "taking messages; Ctrl+C stops everything; in another terminal: {} nodes list"
 
 
 @click.command(
@@ -213,6 +213,8 @@ class Service:
             self._screen.say("")  # the terminal has written ^C
         what = []
         if self._journey is not None:
+            if not self._operator.verbose:  # that the nodes go offline now is no news
+                logging.getLogger().setLevel(logging.ERROR)
             self._journey.fleet.stop()
             what.append(output.count(len(self._journey.fleet), "node"))
         self.gateway.stop()
