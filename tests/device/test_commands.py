@@ -1,6 +1,7 @@
 """Commands: checked in the order of A7, answered as A7.1 says, done once."""
 
 import json
+import struct
 
 from rig import HARDWARE, SECRET, TEMP, UNIX, Rig
 
@@ -187,3 +188,42 @@ def test_a_hostile_number_does_not_hold_the_node_up():
     assert number.canonical_number("-1E-0400") == "0"
     assert number.canonical_number("0." + "0" * 3000 + "1") == "0"
     assert HARDWARE.startswith("esp32-")
+
+
+class Narrow:
+    """json as on a board: its numbers with a point have 32 bits."""
+
+    def __init__(self):
+        self.narrowed = 0
+
+    def loads(self, text):
+        return self._narrow(json.loads(text))
+
+    def _narrow(self, value):
+        if isinstance(value, dict):
+            return {key: self._narrow(value[key]) for key in value}
+        if isinstance(value, list):
+            return [self._narrow(one) for one in value]
+        if isinstance(value, float):
+            self.narrowed += 1
+            if abs(value) > 3e38:
+                return float("inf")
+            return struct.unpack("<f", struct.pack("<f", value))[0]
+        return value
+
+
+def test_a_board_with_narrow_floats_checks_the_same_signature():
+    """The signature is made on the text: what the numbers become in memory does not matter."""
+    from gwnode import commands
+
+    rig = ready()
+    narrow = Narrow()
+    commands.json, real = narrow, commands.json
+    try:
+        for number, value in enumerate((0.1, 16777217.5, 1.23456789012345, 5e-324, 1e300)):
+            params = {"ml": value, "more": [value, {"x": -value}]}
+            (answer,) = rig.command("report_config", cmd_id="f%d" % number, params=params)
+            assert answer["status"] == "DONE", value
+    finally:
+        commands.json = real
+    assert narrow.narrowed > 9
