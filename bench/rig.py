@@ -70,6 +70,11 @@ class Process:
             self._process.terminate()
         self._process.wait(120)
 
+    def kill(self) -> None:
+        """SIGKILL."""
+        self._process.kill()
+        self._process.wait(30)
+
     def says(self, word: str) -> bool:
         """True where it has printed this."""
         if self._process.poll() is not None:

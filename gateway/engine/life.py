@@ -93,7 +93,8 @@ class Engine:
     def _take_up(self) -> None:
         """Go on with what the last run left, and begin the regular jobs."""
         wiring, opened = self.wiring, self.opened
-        wiring.lanes.restore(opened.waiting)
+        # one at a time, what may have ended the last run: before the rest of a long journal
+        wiring.lanes.restore(opened.waiting, heads=bool(wiring.parts.careful))
         for lane, plugin, _count in opened.deliveries:
             wiring.retries.open(lane, plugin)
         wiring.outbox.push(opened.parcels)

@@ -65,7 +65,7 @@ class Item:
 class Lane:
     """A node's queue. `last` is the highest journal id that has entered memory."""
 
-    __slots__ = ("ahead", "busy", "key", "last", "queue", "spilled")
+    __slots__ = ("ahead", "busy", "key", "last", "offered", "queue", "spilled")
 
     def __init__(self, key: str) -> None:
         self.key = key
@@ -74,6 +74,8 @@ class Lane:
         """What is under way: one item, two for the moment in which two names become one."""
         self.last = 0
         self.spilled = False
+        self.offered = False
+        """It stands in the line of those that can be taken, where nobody stands twice."""
         self.ahead: set[int] = set()
 
 
@@ -100,13 +102,13 @@ class Lanes:
     def __len__(self) -> int:
         return len(self._lanes)
 
-    def restore(self, waiting: Iterable[tuple[str, int, int]]) -> None:
-        """Start-up: everything that waits is on disk."""
+    def restore(self, waiting: Iterable[tuple[str, int, int]], *, heads: bool = False) -> None:
+        """Start-up: everything that waits is on disk. `heads`: the first of each lane come first."""
         for key, first, _count in waiting:
             lane = self._lane(key)
             lane.last = max(lane.last, first - 1)
             self._spill(lane)
-        self._refill()
+        self._refill(1 if heads else self._lane_window)
 
     def push(self, items: Iterable[Item]) -> None:
         """Items whose rows are committed, in the order of their ids."""
@@ -143,6 +145,7 @@ class Lanes:
         """The heads of ready lanes, in turns; each lane is busy until `free`."""
         while most > 0 and self._ready:
             lane = self._ready.popleft()
+            lane.offered = False
             if lane.busy or not lane.queue:
                 continue
             item = lane.queue.popleft()
@@ -153,7 +156,7 @@ class Lanes:
             most -= 1
             yield item
         if self._spilled and self.held < self._window // 2:
-            self._refill()
+            self._refill(self._lane_window)
 
     def free(self, item: Item) -> None:
         """The item's work is committed; its lane goes on."""
@@ -163,7 +166,7 @@ class Lanes:
         self.running -= 1
         lane.ahead.discard(item.row.id)
         if not lane.queue and lane.spilled and self.held < self._window:
-            self._fill(lane)
+            self._fill(lane, self._lane_window)
         if lane.queue:
             self._offer(lane)
         elif not lane.spilled and not lane.busy:
@@ -212,41 +215,46 @@ class Lanes:
         item.lane = lane
         lane.queue.append(item)
         self.held += 1
-        if not lane.busy and len(lane.queue) == 1:
-            self._ready.append(lane)
+        self._line_up(lane)
 
     def _offer(self, lane: Lane) -> None:
-        if not lane.busy and lane.queue:
-            self._ready.append(lane)
+        if self._line_up(lane):
             self._on_ready()
+
+    def _line_up(self, lane: Lane) -> bool:
+        if lane.busy or lane.offered or not lane.queue:
+            return False
+        lane.offered = True
+        self._ready.append(lane)
+        return True
 
     def _spill(self, lane: Lane) -> None:
         if not lane.spilled:
             lane.spilled = True
             self._spilled.append(lane)
 
-    def _refill(self) -> None:
+    def _refill(self, most: int) -> None:
         for _ in range(len(self._spilled)):
             if self.held >= self._window:
                 return
             lane = self._spilled.popleft()
-            answered = self._fill(lane) if lane.spilled and not lane.queue else True
+            answered = self._fill(lane, most) if lane.spilled and not lane.queue else True
             if lane.spilled:
                 self._spilled.append(lane)
             if not answered:
                 return
 
-    def _fill(self, lane: Lane) -> bool:
+    def _fill(self, lane: Lane, most: int) -> bool:
         """Read on where memory ends; the lane is no longer spilled once the rows run out. False where
         the store does not answer: the lane stays spilled, and its turn comes again."""
-        rows = self._read(lane.key, lane.last, self._lane_window)
+        rows = self._read(lane.key, lane.last, most)
         if rows is None:
             return False
         for row in rows:
             lane.last = row.id
             if row.id not in lane.ahead:
                 self._enter(lane, Item(row))
-        if len(rows) < self._lane_window:
+        if len(rows) < most:
             lane.spilled = False
         if lane.queue:
             self._offer(lane)

@@ -131,6 +131,21 @@ def test_the_second_round_comes_next() -> None:
     assert order == [7, 2, 3, 4, 5, 6]
 
 
+def test_heads_come_before_any_second_row() -> None:
+    """After an unclean end the first row of each lane is looked at before a long journal is."""
+    disk = Disk()
+    disk.rows = {n: row(n, "abcde"[n % 5]) for n in range(1, 101)}
+    lanes = make(disk)
+    lanes.restore(disk.waiting(), heads=True)
+    seen = []
+    while disk.rows:
+        (item,) = lanes.take(1)
+        seen.append(item.row.id)
+        finish(disk, lanes, item)
+    assert seen[:5] == [1, 2, 3, 4, 5]
+    assert sorted(seen) == list(range(1, 101))
+
+
 def test_a_restart_takes_up_what_waits() -> None:
     """After a start everything that waits on disk is offered, oldest lane first."""
     disk = Disk()

@@ -119,8 +119,8 @@ DEFECTS = (
     Defect(
         "row-skipped-where-memory-ends",
         "gateway/flow/lanes.py",
-        "        rows = self._read(lane.key, lane.last, self._lane_window)\n",
-        "        rows = self._read(lane.key, lane.last + 1, self._lane_window)\n",
+        "        rows = self._read(lane.key, lane.last, most)\n",
+        "        rows = self._read(lane.key, lane.last + 1, most)\n",
         "tests/flow/test_lanes.py::test_every_row_runs_once_and_in_order",
     ),
     Defect(
