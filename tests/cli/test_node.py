@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -83,6 +84,7 @@ def test_from_a_bare_board_to_a_registered_node(
     assert (kept["node_type"], kept["mqtt"]) == ("ph", {"host": "127.0.0.1", "port": port})
     assert (board.folder / "main.py").read_bytes() == (ROOT / "device/main.py").read_bytes()
     assert not (board.folder / "no_watchdog").exists()
+    assert abs(int((board.folder / "clock").read_text()) - time.time()) < 600
 
     (board.folder / "lib/gwnode/node.py").write_text("broken")
     gateway.env["UMQTT_DIR"] = str(
