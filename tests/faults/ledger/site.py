@@ -238,7 +238,7 @@ class Site:
         return {key for talker in self._talkers for key in talker.heard_keys("tallied")}
 
     def _missing(self, wanted: set[Any]) -> list[str]:
-        """What has no effect, and whether the journal has it."""
+        """What has no effect, whether the journal has it, and what the log has of trouble."""
         found = wanted - set(self._keys())
         rows = self.gateway.rows(
             "SELECT id, at, state, flags, lane, payload FROM journal WHERE kind = 'tally'"
@@ -248,10 +248,16 @@ class Site:
             for row in rows
             if any(f'"n": {key[-1]},' in str(row[-1]) and row[4] in key for key in found)
         ]
+        words = ("plugin", " off", "given up", "ERROR", "Error", "cannot")
+        said = [
+            line for line in self.gateway.whole_log().splitlines() if any(w in line for w in words)
+        ]
+        deliveries = self.gateway.rows("SELECT * FROM delivery")
         return [
             f"without effect: {found}",
             f"in the journal: {there}",
-            f"refused: {self.gateway.rows('SELECT * FROM refused')}",
+            f"deliveries: {deliveries}",
+            *(line for line in said if "4 plugins" not in line),
         ]
 
     def _at_rest(self) -> bool:
