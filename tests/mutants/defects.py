@@ -89,6 +89,20 @@ DEFECTS = (
         "tests/store/test_sqlite.py::test_the_writer_is_durable",
     ),
     Defect(
+        "folder-not-synced",
+        "gateway/store/sqlite.py",
+        "        sync_folder(path.parent)\n",
+        "",
+        "tests/store/test_sqlite.py::test_the_name_of_a_new_database_is_synced",
+    ),
+    Defect(
+        "numbers-given-out-again",
+        "gateway/store/journal.py",
+        "        (newest - (LEAST if least is None else least), before,",
+        "        (newest, before,",
+        "tests/store/test_journal.py::test_pruning_never_makes_a_number_free_again",
+    ),
+    Defect(
         "prune-what-is-not-done",
         "gateway/store/journal.py",
         "SELECT id FROM journal WHERE state = 1 ",
@@ -166,6 +180,22 @@ DEFECTS = (
         "tests/hooks/test_isolation.py::test_a_plugin_that_keeps_failing_is_switched_off_visibly",
     ),
     Defect(
+        "outbox-publish-before-commit",
+        "gateway/flow/commit.py",
+        '        failpoint("units.committing")\n',
+        '        failpoint("units.committing")\n        for unit in units:\n'
+        "            for effect in unit.effects:\n"
+        "                self._parts.outbox.push(effect.parcels)\n",
+        "tests/sim/test_world.py::test_a_seed_is_the_same_world_every_time",
+    ),
+    Defect(
+        "refused-publish-without-a-pause",
+        "gateway/flow/outbox.py",
+        "                asyncio.get_running_loop().call_later(_PAUSE, self._again, node_id)\n",
+        "                self._again(node_id)\n",
+        "tests/flow/test_outbox.py::test_a_refusal_is_not_asked_for_as_fast_as_it_comes",
+    ),
+    Defect(
         "outbox-row-deleted-before-puback",
         "gateway/flow/outbox.py",
         '        failpoint("outbox.sending")\n',
@@ -222,6 +252,16 @@ DEFECTS = (
         "tests/service/test_handlers.py::test_no_loop_at_all",
     ),
     Defect(
+        "timer-outlives-its-stop",
+        "gateway/service/jobs.py",
+        "                    found = await asyncio.wrap_future(asked)\n",
+        "                    try:\n"
+        "                        found = await asyncio.wrap_future(asked)\n"
+        "                    except asyncio.CancelledError:\n"
+        "                        found = []\n",
+        "tests/service/test_jobs.py::test_a_job_stops_even_while_its_answer_arrives",
+    ),
+    Defect(
         "stop-without-draining",
         "gateway/engine/life.py",
         "                await self._finish()\n",
@@ -235,6 +275,13 @@ DEFECTS = (
         "    if boot and boot_id != boot:\n        # also",
         "    if False:\n        # also",
         f"{HEART}::test_hook_node_message_takes_wills_of_the_present_boot_only",
+    ),
+    Defect(
+        "backlog-teaches-nothing",
+        "plugins/heartbeat/gateway_heartbeat/liveness.py",
+        "    pulse = pulse._replace(declared=said.interval)\n    after = {",
+        "    after = {",
+        f"{HEART}::test_a_beat_of_the_past_tells_how_often_the_node_beats",
     ),
     Defect(
         "retained-is-life",

@@ -69,3 +69,19 @@ def test_what_holds_secrets_is_for_its_user_alone(tmp_path: Path) -> None:
     assert modes.pop("state") == 0o700
     assert {"gateway.db", "gateway.db-wal", "gateway.db-shm", "commands.db"} <= set(modes)
     assert set(modes.values()) == {0o600}
+
+
+def test_the_name_of_a_new_database_is_synced(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file made anew is only safe once its folder is synced, and a folder once the one above it is."""
+    synced: list[Path] = []
+    real = os.fsync
+
+    def fsync(handle: int) -> None:
+        synced.append(Path(os.readlink(f"/proc/self/fd/{handle}")))
+        real(handle)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    open_writer(tmp_path / "state" / "gateway.db").close()
+    assert {tmp_path, tmp_path / "state"} <= set(synced)
