@@ -6,6 +6,7 @@ from pathlib import Path
 
 from gateway.broker.files import mosquitto_conf
 from gateway.testing.broker import Mosquitto
+from gateway.testing.process import Peer, until
 
 
 def test_mosquitto_takes_what_is_written(tmp_path: Path) -> None:
@@ -13,7 +14,11 @@ def test_mosquitto_takes_what_is_written(tmp_path: Path) -> None:
     text = mosquitto_conf(1883, address="127.0.0.1", persistence=str(tmp_path))
     lines = [line for line in text.splitlines() if not line.startswith(("listener", "persistence"))]
     with Mosquitto(tmp_path / "broker", lines=lines) as broker:
+        peer = Peer(broker.port).listen("hydro/#")
         broker.publish("hydro/node_hello", "{}")
+        until(lambda: peer.got, what="the message")
+        peer.close()
+    assert [payload for _, payload, _ in peer.got] == [b"{}"]
 
 
 def test_the_queue_is_raised() -> None:

@@ -88,7 +88,8 @@ def test_cleaned_text_cannot_steer_a_terminal(text: str) -> None:
 @given(st.binary(max_size=200))
 def test_any_payload_can_be_read(payload: bytes) -> None:
     """Showing a payload never fails, and what it gives can be written as JSON and UTF-8."""
-    output.dumps(output.readable(payload)).encode("utf-8", "surrogatepass")
+    text = output.dumps(output.readable(payload)).encode("utf-8", "surrogatepass")
+    assert json.loads(text) == output.readable(payload)
 
 
 def test_a_payload_that_is_no_json_and_speaks_of_a_password_is_hidden() -> None:

@@ -38,6 +38,7 @@ def test_a_config_that_cuts_the_node_off_is_rolled_back_and_reported(tmp_path: P
                 _journey(gateway, fleet.hardware_ids[0], tmp_path)
             finally:
                 fleet.stop()
+            assert states(gateway)[2][0] == "rolled_back"
 
 
 def _journey(gateway: GatewayProcess, name: str, tmp_path: Path) -> None:

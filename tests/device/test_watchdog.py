@@ -74,6 +74,8 @@ def test_a_file_keeps_it_off():
 
 def test_a_board_without_one_goes_on():
     """A PC has none."""
-    dog = Watchdog("", lambda: None, None)
+    begun = []
+    dog = Watchdog("", lambda: begun.append(1), None)
     dog.turn(True, True)
     dog.feed()
+    assert begun == [1], "it was looked for, and was not there"

@@ -28,6 +28,8 @@ def test_nothing_happens_where_nothing_is_armed() -> None:
     failpoint("writer.committed")
     arm("writer.begun=raise")
     failpoint("writer.committed")
+    with pytest.raises(FailpointError):
+        failpoint("writer.begun")
 
 
 def test_it_happens_at_the_named_time_and_once() -> None:

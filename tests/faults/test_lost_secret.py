@@ -90,6 +90,7 @@ def test_a_lost_secret(tmp_path: Path, mode: str) -> None:
                 scene.push(1)
                 _the_node_forgets(scene)
                 _the_gateway_forgets(scene, broker)
+                assert len(scene.gateway.rows("SELECT id FROM nodes")) == 1
             finally:
                 scene.fleet.stop()
 

@@ -124,7 +124,8 @@ def test_work_is_left_behind_no_thread(make: Make, peer: Peer) -> None:
     gateway.ready(10)
     peer.say(HELLO, hello("n"))
     gateway.stop()
-    until(lambda: not [t.name for t in threading.enumerate() if t.name.startswith("gateway")])
+    until(lambda: not [t for t in threading.enumerate() if t.name.startswith("gateway")])
+    assert not [t for t in threading.enumerate() if t.name.startswith("plugins-")]
 
 
 def test_an_event_that_ends_the_process_is_given_up(

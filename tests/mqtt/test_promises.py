@@ -81,6 +81,7 @@ def test_old_tokens_are_dropped(kind: str, tmp_path: Path) -> None:
             await eventually(lambda n=count: scribe.payloads.count(b"a") > n, scribe.payloads)
             scribe.link.ack([old.token])
             await scribe.link.publish("elsewhere", b"behind the PUBACK that must not be")
+        assert scribe.payloads.count(b"a") > 2, "the broker was told that it has arrived"
 
     play(story, tmp_path, kind)
 
@@ -97,8 +98,8 @@ def test_the_broker_crashes(kind: str, tmp_path: Path) -> None:
         peer = stage.peer()
         peer.say(status("a"), "control")
         peer.say(beat("a"), "bulk")
-        await scribe.hears(b"control")
-        await scribe.hears(b"bulk")
+        assert (await scribe.hears(b"control")).session == "control"
+        assert (await scribe.hears(b"bulk")).session == "bulk"
 
     play(story, tmp_path, kind)
 
@@ -303,7 +304,8 @@ def test_a_filter_that_comes_while_connecting(
         async with asyncio.timeout(20):
             await scribe.link.ready()
         stage.peer().say("hydro/late/1", "heard")
-        await scribe.hears(b"heard")
+        assert (await scribe.hears(b"heard")).topic == "hydro/late/1"
+        assert scribe.states[-1].reconnects == 0, "it took another connection"
 
     play(story, tmp_path, kind)
 
@@ -368,6 +370,7 @@ def test_half_open_before_the_barrier(
         scribe.link._on_state = connected
         await eventually(lambda: proxy.silent)
         await eventually(lambda: not scribe.link.connected)
+        assert any(state.error for state in scribe.states)
         scribe.link._on_state = states.append
         proxy.silent = False
         proxy.cut()

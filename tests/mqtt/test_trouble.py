@@ -96,6 +96,7 @@ def test_the_same_id_twice(kind: str, tmp_path: Path) -> None:
             lambda: (first.states[-3:], second.states[-3:]),
             seconds=40,
         )
+        assert any(len(scribe.states) > 1 for scribe in (first, second))
         await second.link.stop()
 
     play(story, tmp_path, kind)
@@ -146,7 +147,7 @@ def test_who_does_not_speak_mqtt(
     async def story(stage: Stage) -> None:
         async with stage.impostor(rubbish, rubbish) as heard:
             scribe = await stage.link(ready=False)
-            await scribe.trouble()
+            assert (await scribe.trouble()).what
             await eventually(lambda: sum(b"MQTT" in data for data in heard) > 2, "another try")
             await scribe.link.stop()
 

@@ -24,12 +24,13 @@ from gateway import failpoint
 from gateway.engine import opening
 from gateway.engine.life import Engine
 from gateway.errors import BrokerError
-from gateway.hooks import calls
+from gateway.hooks import calls, loops, runners
 from gateway.mqtt import errors, session
+from gateway.mqtt.connection import Connection
 from gateway.mqtt.reader import Arrived
 from gateway.service import handlers
 from gateway.settings.model import Settings
-from gateway.store.sqlite import Connection, Error
+from gateway.store import sqlite
 from gateway.store.writer import Writer
 from tests.sim.network import Letter, Wire, future_for
 
@@ -120,7 +121,7 @@ class Machine:
     def installed(self) -> Iterator[None]:
         """The seams."""
         with (
-            mock.patch.object(calls, "LoopThread", LoopThread),
+            mock.patch.object(runners, "LoopThread", LoopThread),
             mock.patch.object(handlers, "LoopThread", LoopThread),
             mock.patch.object(calls, "Pool", self._pool),
             mock.patch.object(session, "Connection", self._connection),
@@ -136,7 +137,7 @@ class Machine:
     def _connection(self, login: Any, **ears: Any) -> Connected:
         return Connected(self, login.client_id, **ears)
 
-    def _writer(self, open_connection: Callable[[], Connection], **more: Any) -> LoopWriter:
+    def _writer(self, open_connection: Callable[[], sqlite.Connection], **more: Any) -> LoopWriter:
         return LoopWriter(self, open_connection, **more)
 
 
@@ -156,10 +157,10 @@ class SimEngine(Engine):
         await self.wiring.uplink.start("broker", 1883, embedded=by_filter)
 
 
-class LoopThread:
+class LoopThread(loops.LoopThread):
     """A plugin's thread that is the one loop there is."""
 
-    started = True
+    started = True  # type: ignore[assignment] - it always runs
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -167,6 +168,12 @@ class LoopThread:
 
     def start(self) -> None:
         """It runs."""
+
+    def end(self) -> None:
+        """The loop goes on for others."""
+
+    def join(self, _patience: float) -> None:
+        """There is nothing to wait for."""
 
     def post(self, function: Callable[..., Any], *args: Any) -> bool:
         """Soon."""
@@ -177,11 +184,8 @@ class LoopThread:
         """Never: who blocks it blocks the world."""
         return 0.0
 
-    def stop(self, _patience: float = 1.0) -> None:
-        """The loop goes on for others."""
 
-
-class Pool:
+class Pool(loops.Pool):
     """Threads for plain functions: each takes its time, and they overtake each other."""
 
     def __init__(self, machine: Machine) -> None:
@@ -193,6 +197,9 @@ class Pool:
         seconds = world.chance.random() * (0.3 if world.chance.random() < 0.1 else 0.004)
         world.loop.call_later(seconds, work)
 
+    def grow(self) -> None:
+        """There are as many threads as are needed."""
+
     def stop(self) -> None:
         """There is nothing to stop."""
 
@@ -201,19 +208,19 @@ class LoopWriter(Writer):
     """The writer with a disk that takes its time, in place of a thread that does."""
 
     def __init__(
-        self, machine: Machine, open_connection: Callable[[], Connection], **more: Any
+        self, machine: Machine, open_connection: Callable[[], sqlite.Connection], **more: Any
     ) -> None:
         super().__init__(lambda: Disk(machine, open_connection()), **more)
         self._machine = machine
         self._life = machine.life
         self._turning = False
 
-    def start(self, connection: Connection) -> None:
+    def start(self, connection: sqlite.Connection) -> None:
         """Begin, without a thread."""
         self._loop = asyncio.get_running_loop()
         self._connection = Disk(self._machine, connection)
 
-    def submit(self, operation: Callable[[Connection], Any]) -> asyncio.Future[Any]:
+    def submit(self, operation: Callable[[sqlite.Connection], Any]) -> asyncio.Future[Any]:
         """As the real one."""
         assert self._loop is not None
         future: asyncio.Future[Any] = self._loop.create_future()
@@ -252,7 +259,7 @@ class LoopWriter(Writer):
             results = self._commit(group)
         except DeadError:
             return
-        except Error as error:
+        except sqlite.Error as error:
             self._trouble(error)
             self._drop_connection()
             self._loop.call_later(pause, self._attempt, group, min(pause * 2, 5.0))
@@ -302,8 +309,8 @@ class Disk:
         return getattr(self._connection, name)
 
 
-class Connected:
-    """`gateway.mqtt.connection.Connection` on the broker in memory."""
+class Connected(Connection):
+    """A connection to the broker in memory; what it inherits is the product's."""
 
     def __init__(
         self, machine: Machine, client_id: str, *, on_arrived: Callable[[list[Arrived]], None],

@@ -34,7 +34,9 @@ def test_states_are_the_truth(
 ) -> None:
     """Nodes that beat are online, silent ones are not for longer than declared, and in the end each one
     is registered and runs what is desired; with reboots, cuts, lost wills and brokers that forget."""
-    judge(Fleet(seed, nodes, interval, by_filter=by_filter).play(hours))
+    tally = Fleet(seed, nodes, interval, by_filter=by_filter).play(hours)
+    judge(tally)
+    assert tally.beats > nodes
 
 
 def kill_any_boot(pulse: Pulse, _boot_id: Any) -> Pulse:

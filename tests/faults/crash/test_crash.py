@@ -26,7 +26,8 @@ def crash(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
 def test_a_kill_at_each_label_loses_nothing(crash: Lab, label: str) -> None:
     """SIGKILL there: everything acknowledged has its effect once, the node is registered, and its config
     is verified. A label that no life reaches fails."""
-    crash.kill(label)
+    struck = crash.kill(label)
+    assert f"{label}=kill" in struck, f"{label} was not reached this time"
 
 
 def test_a_second_kill_in_the_recovery_loses_nothing(crash: Lab) -> None:
