@@ -69,8 +69,8 @@ DEFECTS = (
     Defect(
         "failed-commit-is-success",
         "gateway/store/writer.py",
-        "            except Error as error:\n                self._trouble(error)\n",
-        "            except Error as error:\n                return [None] * len(group)\n",
+        "            except (Error, OSError, MemoryError) as error:\n                self._trouble(error)\n",
+        "            except (Error, OSError, MemoryError):\n                return [None] * len(group)\n",
         "tests/store/test_writer.py::test_a_commit_that_failed_is_taken_again_on_a_new_connection",
     ),
     Defect(

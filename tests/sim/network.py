@@ -95,7 +95,8 @@ class Wire:
         broker = self.broker
         due = broker.loop.time() + broker.chance.random() * broker.slow
         before = self._due.get(place, self._taken_at)
-        self._due[place] = due = due if due > before else before
+        # never at the same moment: timers that ring together ring in no order
+        self._due[place] = due = due if due > before else before + 2e-6
         return due
 
     def shake_hands(self, done: Callable[[], None]) -> None:
