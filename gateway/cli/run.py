@@ -7,7 +7,6 @@ order (nodes, gateway, broker), the second one at once.
 
 from __future__ import annotations
 
-import contextlib
 import gc
 import logging
 import os
@@ -15,6 +14,7 @@ import signal
 import sys
 import threading
 import time
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -24,12 +24,14 @@ from gateway.cli.fleet import Broker
 from gateway.cli.journey import Journey
 from gateway.cli.nodes import HEAD, cells
 from gateway.cli.operator import Operator, command_line
+from gateway.cli.talk import Talker
 from gateway.errors import AuthError, BrokerError, StoreError
 
 if TYPE_CHECKING:
     from gateway.settings.load import Loaded
 
 _TICK = 0.2
+_PATIENCE = 1.0
 _LIMIT = 120.0
 _SAME_SIGNAL = 0.5  # `timeout` and supervisors signal the process and its group: that is one wish
 _READY = "taking messages; Ctrl+C stops everything; in another terminal: {} nodes list"
@@ -90,7 +92,10 @@ class Service:
         self._ever_connected = False
         self._embedded = False
         self._journey: Journey | None = None
-        set_up_logging(operator, loaded, self._screen)
+        self._talk = Talker(
+            lambda lost: self._screen.complain(f"{lost:,} lines were left out: nobody read them")
+        )
+        set_up_logging(operator, loaded, self._screen, self._talk)
 
     def listen(self) -> None:
         """Take the signals."""
@@ -108,7 +113,11 @@ class Service:
     def serve(self) -> int:
         """The whole run; returns the exit code."""
         self.gateway.on_story(self._told)
-        self.gateway.start()
+        try:
+            self.gateway.start()
+        except BaseException:
+            self._talk.flush(_PATIENCE)  # what led to it stands in front of it
+            raise
         _quieten_collector()
         try:
             code = self._until_ready()
@@ -117,18 +126,23 @@ class Service:
                 code = self._go_on()
         finally:
             self._end()
+            self._talk.flush(_PATIENCE)
         return 130 if self._signal == signal.SIGINT else code
 
     # -- the story ---------------------------------------------------------------------------
 
-    def _say(self, kind: str, text: str, *, timed: bool = False) -> None:
+    def _say(self, kind: str, text: str) -> None:
+        self._talk.flush(_PATIENCE)
         if not self._operator.quiet:
-            self._screen.say(story.line(kind, text, time.time() if timed else None))
+            self._screen.say(story.line(kind, text))
 
     def _told(self, kind: str, text: str) -> None:
         """What the gateway tells, from its own thread."""
         if self._ever_connected or kind not in ("lost", "refused"):  # those `_complain` tells first
-            self._say(kind, text.partition(" | ")[0], timed=self._ever_connected)
+            at = time.time() if self._ever_connected else None
+            text = story.line(kind, text.partition(" | ")[0], at)
+            if not self._operator.quiet:
+                self._talk.soon(partial(self._screen.say, text))
 
     def _complain(self, error: dict[str, Any]) -> None:
         """The broker cannot be reached at the start: said once, with where the address is from."""
@@ -246,16 +260,17 @@ def _quieten_collector() -> None:
 class _Log(logging.Handler):
     """Log lines on stderr, above a live table where there is one."""
 
-    def __init__(self, screen: story.Screen) -> None:
+    def __init__(self, screen: story.Screen, talk: Talker) -> None:
         super().__init__()
         self._screen = screen
+        self._talk = talk
 
     def emit(self, record: logging.LogRecord) -> None:
-        with contextlib.suppress(OSError, ValueError):
-            self._screen.complain(*self.format(record).split("\n"))
+        lines = self.format(record).split("\n")
+        self._talk.soon(partial(self._screen.complain, *lines))
 
 
-def set_up_logging(operator: Operator, loaded: Loaded, screen: story.Screen) -> None:
+def set_up_logging(operator: Operator, loaded: Loaded, screen: story.Screen, talk: Talker) -> None:
     """`log_level` for a service's log; at a terminal, where the story is told, `info` means warnings
     and -v shows the log (-vv: everything). -q leaves the errors."""
     level = getattr(logging, loaded.settings.log_level.upper())
@@ -265,7 +280,7 @@ def set_up_logging(operator: Operator, loaded: Loaded, screen: story.Screen) -> 
         level = logging.INFO if operator.verbose == 1 else logging.DEBUG
     elif sys.stderr.isatty() and level == logging.INFO:
         level = logging.WARNING  # every gateway.toml says "info", nobody asked for it
-    handler = _Log(screen)
+    handler = _Log(screen, talk)
     stamp = "" if os.environ.get("JOURNAL_STREAM") else "%(asctime)s "
     handler.setFormatter(logging.Formatter(stamp + "%(levelname)s %(name)s: %(message)s"))
     root = logging.getLogger()
