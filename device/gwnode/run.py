@@ -83,6 +83,8 @@ class Runner(Keeper):
             gc.collect()
             self.moved = False
             log.error("no memory for: %s" % event[0])
+            if event[0] != "trouble":
+                self.events.append(("trouble", "memory", "no memory for: %s" % event[0]))
 
     def _network(self):
         has = self.way.changed(self.node.config.get("wifi"))

@@ -175,3 +175,23 @@ except SystemExit as error:
     print(error.args[0], time.time() - start >= 1)
 """
     assert play(command, folder, body)[-1] == "3 True"
+
+
+def test_what_finds_no_memory_is_told(command: Command, folder: Path) -> None:
+    """A message that is given up for want of memory is a trouble that the gateway reads of, once."""
+    body = """
+r = run.Runner(folder)
+r.events.clear()
+step = r.node.step
+def hungry(event, now):
+    if event[0] == "message":
+        raise MemoryError
+    return step(event, now)
+r.node.step = hungry
+for _ in range(3):
+    r._step(("message", "t/config", b"{}"))
+    while r.events:
+        r._step(r.events.pop(0))
+print(r.node.troubles)
+"""
+    assert play(command, folder, body)[-1] == "[['memory', 'no memory for: message', False]]"
