@@ -19,7 +19,7 @@ ROOT = Path(__file__).parents[2]
 DAYS = int(os.environ.get("SOAK_DAYS", "6"))
 INTERVAL = 120
 MOST_LOST = 1536
-"""Bytes by which free memory may be less at the end than on the second day: configs differ in size."""
+"""Bytes by which free memory may be less at the end than on the second day."""
 
 
 def test_days_of_a_node(micropython: str, umqtt: Path, tmp_path: Path) -> None:

@@ -73,7 +73,7 @@ class Gateway:
 
     def push(self):
         self.revision += 1
-        doc = {"node_id": "nd-1", "version": 3, "type": "ph", "gh_uid": "gh-temp"}
+        doc = {"node_id": "nd-1", "version": self.revision, "type": "ph", "gh_uid": "gh-temp"}
         doc.update({"zone_uid": "zn-temp", "node_secret": SECRET, "mqtt": {"configured": True}})
         doc["channels"] = [
             {"name": "c" + str(n), "type": "SENSOR"} for n in range(self.revision % 9)
