@@ -104,13 +104,14 @@ class Process:
         return int(lines["write_bytes"])
 
     def settle(self, patience: float = 60.0) -> None:
-        """Wait until it has nothing to do: a quarter of a second almost without CPU time."""
-        deadline, before = time.monotonic() + patience, -1.0
-        while self.cpu - before > 0.03:
+        """Wait until it has nothing to do: two quarters of a second almost without CPU time."""
+        deadline, quiet = time.monotonic() + patience, 0
+        while quiet < 2:
             if time.monotonic() > deadline:
                 raise TimeoutError(f"it is still at work after {patience:g} s")
             before = self.cpu
             time.sleep(0.25)
+            quiet = quiet + 1 if self.cpu - before < 0.03 else 0
 
     def _status(self, name: str) -> float:
         line = next(line for line in self._read("status").splitlines() if line.startswith(name))
