@@ -32,6 +32,10 @@ class Options:
         """This many, or that many in a smoke run."""
         return quick if self.quick else full
 
+    def fewer(self, most: int) -> Options:
+        """For what takes long: so many rounds at the most."""
+        return Options(min(self.rounds, most), self.quick)
+
 
 def in_turn(options: Options, candidates: dict[str, Callable[[], T]]) -> dict[str, list[T]]:
     """What each candidate gave in each round."""

@@ -9,7 +9,7 @@ from bench.tables.drained import Backlog, measure
 
 def run(options: Options) -> None:
     """Print it."""
-    count = options.many(100_000, 2_000)
+    count = options.many(60_000, 2_000)
     measure(
         options,
         "The whole way of a beat",

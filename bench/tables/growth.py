@@ -102,8 +102,12 @@ def run(options: Options) -> None:
 
 def show(options: Options, title: str, houses: dict[str, Events]) -> None:
     """One of the three tables."""
+    options = options.fewer(3)
     found = in_turn(options, houses)
     base = middle(next(iter(found.values())))
     rows = [[name, spread(cost), f"{middle(cost) / base:.2f}"] for name, cost in found.items()]
-    notes = "CPU of the gateway for each event, all of them running side by side."
+    notes = (
+        "CPU of the gateway for each event, all of them running side by side, "
+        f"{options.rounds} rounds in turn."
+    )
     table(title, notes, ["with", "CPU µs/event", "ratio"], rows)

@@ -39,7 +39,7 @@ def round_of(make: Make, folder: Path, port: int, *words: object) -> Callable[[]
 
 def run(options: Options) -> None:
     """Print it."""
-    count = options.many(4000, 200)
+    count = options.many(3000, 200)
     names = {
         "script": "paho, json, bare insert, commit, answer",
         "threads": "a thread and an event loop for each message",

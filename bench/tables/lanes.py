@@ -40,8 +40,11 @@ def stress(options: Options) -> None:
         Case("nothing else goes on"),
         Case(f"one node floods {rate:,} beats/s", flood=rate),
         Case(f"one node floods {rate:,} status messages/s", flood=rate, kind="status"),
-        Case(f"a plugin hangs on {hanging} hellos", ("hanging",), hanging=hanging),
-        Case("a plugin raises on every beat", ("raising",)),
+        Case(
+            f"a plugin hangs on {hanging} hellos, another raises on every beat",
+            ("hanging", "raising"),
+            hanging=hanging,
+        ),
         Case("flood of beats, hanging and raising", ("hanging", "raising"), rate, "beats", hanging),
     ]
     nodes = options.many(5000, 50)
@@ -65,7 +68,7 @@ def measure(options: Options, nodes: int, case: Case) -> list[str]:
     settings = f"[plugins]\ndirs = {folders}\n[limits]\nflood_rate = {FLOOD_RATE}\n".replace(
         "'", '"'
     )
-    seconds = options.many(15, 2)
+    seconds = options.many(12, 2)
     words = [str(word) for word in (nodes, INTERVAL if not options.quick else 1.0, seconds)]
     words += [str(case.flood), case.kind, str(case.hanging)]
     with rig.broker() as (broker, folder), rig.Ours(folder / "us", broker.port, settings) as us:

@@ -6,7 +6,7 @@ from bench.frame import Options, in_turn, middle, share, spread, table
 from bench.rig import broker
 from bench.tables.hellos import candidates, round_of
 
-SECONDS = 4
+SECONDS = 3
 RATES = (10, 100, 1000)
 
 

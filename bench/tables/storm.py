@@ -16,7 +16,7 @@ SHOWN = {
 def run(options: Options) -> None:
     """Print it."""
     count, part = options.many(10_000, 200), options.many(2000, 100)
-    fewer = Options(min(options.rounds, 3), options.quick)
+    fewer = options.fewer(2)
     with broker() as (running, folder):
         port = running.port
         makes = candidates(folder, port, threads="threads")

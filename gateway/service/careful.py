@@ -65,12 +65,14 @@ class Careful:
         self._last = (journal_id, times)
         if times > TIMES:
             return False
+        is_new = not self._trying.exists()
         with self._trying.open("w") as file:
             file.write(f"{journal_id} {times}\n")
             file.flush()
             failpoint("careful.writing")
             os.fsync(file.fileno())
-        sync_folder(self._trying.parent)
+        if is_new:  # its name is on disk otherwise, and each sync costs a slow card 10 ms and more
+            sync_folder(self._trying.parent)
         return True
 
     def after(self, journal_id: int) -> None:
