@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Self
@@ -15,6 +16,25 @@ from gateway.testing.broker import Mosquitto
 from gateway.testing.process import GatewayProcess, Peer, until
 
 Make = Callable[..., Gateway]
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """`--shuffle SEED`: no test may need another one before it."""
+    parser.addoption("--shuffle", type=int, metavar="SEED", help="run the tests in another order")
+
+
+def pytest_report_header(config: pytest.Config) -> list[str]:
+    """The order that can be had again."""
+    seed = config.getoption("--shuffle")
+    return [] if seed is None else [f"order: --shuffle {seed}"]
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Every worker draws the same order."""
+    seed = config.getoption("--shuffle")
+    if seed is not None:
+        random.Random(seed).shuffle(items)  # noqa: S311 - an order, not a secret
 
 
 @pytest.fixture
