@@ -115,8 +115,7 @@ class Runner:
     def _begin(self, batch: list[Delivery]) -> None:
         for delivery in batch:
             if delivery.bound.is_async:
-                if self._take(delivery):
-                    self._begin_async(delivery)
+                self._begin_async(delivery)
             elif delivery.plugin.manifest.eager:
                 if self._take(delivery):
                     self._run_plain(delivery)
@@ -134,11 +133,13 @@ class Runner:
         return True
 
     def _begin_async(self, delivery: Delivery) -> None:
+        if not delivery.plugin.manifest.eager:
+            self._task(delivery, None)
+            return
+        if not self._take(delivery):
+            return
         try:
             coroutine = delivery.call()
-            if not delivery.plugin.manifest.eager:
-                self._task(delivery, coroutine)
-                return
             try:
                 first = coroutine.send(None)
             except StopIteration:
@@ -148,10 +149,15 @@ class Runner:
         except BaseException as error:  # noqa: BLE001 - a plugin's failure is its own
             self._end(delivery, error)
 
-    def _task(self, delivery: Delivery, coroutine: Awaitable[None]) -> None:
+    def _task(self, delivery: Delivery, coroutine: Awaitable[None] | None) -> None:
+        """A task that goes on with a coroutine; without one it begins the call, when its turn comes:
+        on a loop that is blocked for good it has not begun, and the next thread may have it."""
+
         async def run() -> None:
+            if coroutine is None and not self._take(delivery):
+                return
             try:
-                await coroutine
+                await (delivery.call() if coroutine is None else coroutine)
             except BaseException as error:  # noqa: BLE001 - a plugin's failure is its own
                 self._end(delivery, error)
             else:
