@@ -45,6 +45,8 @@ class Totals:
         self.converged.append(round(played.converged, 2))
         self.parked += played.parked
         self.broken += [f"{played.scene}, seed {played.seed}: {words}" for words in played.broken()]
+        if played.unwell:
+            return  # what was not waited for is not counted
         kept = (
             ""
             if played.scene.broker == "embedded" or "broker" not in played.scene.targets
