@@ -182,7 +182,7 @@ class Site:
         else:
             wanted = {key for kind in EVENTS for key in self.ledger.accounts[kind].sent}
         self._wait(
-            lambda: self._all_quiet() and wanted <= set(self._keys()),
+            lambda: self._all_quiet() and self._replayed() and wanted <= set(self._keys()),
             lambda: self._missing(wanted),
         )
         self._wait(self._at_rest, lambda: ["something is left to do"])
