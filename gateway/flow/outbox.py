@@ -48,22 +48,28 @@ class Outbox:
         self._turn: deque[int] = deque()
         self._tasks: set[asyncio.Task[None]] = set()
         self._gone: list[int] = []
+        self._held: set[int] = set()
         self._replaced: set[int] = set()
+        """Of those that are held: what has left already may be named by a commit that did not know it."""
         self._connected = False
-        self.waiting = 0
         self.sent = 0
+
+    @property
+    def waiting(self) -> int:
+        """How many are held here."""
+        return len(self._held)
 
     def push(self, parcels: Iterable[Parcel], replaced: Iterable[int] = ()) -> None:
         """Committed parcels, and the ids of older ones that they replaced."""
-        self._replaced.update(replaced)
         for parcel in parcels:
             queue = self._queues.get(parcel.node_id)
             if queue is None:
                 queue = self._queues[parcel.node_id] = deque()
             queue.append(parcel)
-            self.waiting += 1
+            self._held.add(parcel.id)
             if parcel.node_id not in self._busy and len(queue) == 1:
                 self._turn.append(parcel.node_id)
+        self._replaced.update(self._held.intersection(replaced))
         self._go_on()
 
     def connected(self, is_connected: bool) -> None:
@@ -75,7 +81,9 @@ class Outbox:
         """The node and its rows were deleted."""
         queue = self._queues.pop(node_id, None)
         if queue is not None:  # also for who is in the middle of sending it
-            self.waiting -= len(queue)
+            ids = {parcel.id for parcel in queue}
+            self._held -= ids
+            self._replaced -= ids
             queue.clear()
 
     async def drain(self) -> None:
@@ -110,7 +118,7 @@ class Outbox:
                     break
                 if queue and queue[0] is parcel:
                     queue.popleft()
-                    self.waiting -= 1
+                    self._held.discard(parcel.id)
         finally:
             self._busy.discard(node_id)
             if not self._queues.get(node_id):

@@ -188,6 +188,27 @@ def test_one_that_is_replaced_on_its_way_leaves_nothing_in_memory(tmp_path: Path
     assert run(tmp_path / "x.db", body)[1] == 0
 
 
+def test_one_that_is_replaced_after_it_has_left_leaves_nothing_in_memory(tmp_path: Path) -> None:
+    """Its row may still be there when a newer one takes its place: its number is no news any more. Nor is
+    that of one whose node is forgotten."""
+
+    async def body(outbox: Outbox, broker: Broker, writer: Writer) -> None:
+        outbox.connected(True)
+        await put(outbox, writer, [parcel(1, key="config:1")])
+        await until(lambda: len(broker.got) == 1)
+        outbox.push([parcel(2, key="config:1")], [1])
+        await until(lambda: len(broker.got) == 2)
+        assert not outbox._replaced
+        outbox.connected(False)
+        await put(outbox, writer, [parcel(3, key="config:1")])
+        await put(outbox, writer, [parcel(4, key="config:1")])
+        outbox.forget(1)
+        await writer.submit(lambda c: rows.gone(c, [4]))
+        assert not outbox._replaced
+
+    assert run(tmp_path / "x.db", body)[1] == 0
+
+
 def test_what_is_pointless_is_dropped(tmp_path: Path) -> None:
     """A receipt whose time is over is not sent any more."""
 

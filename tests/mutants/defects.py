@@ -25,6 +25,7 @@ class Defect(NamedTuple):
 
 
 HEART = "plugins/heartbeat/test_heartbeat.py"
+LIVENESS = "plugins/heartbeat/test_liveness.py"
 HELLO = "plugins/hello/test_hello.py"
 TWIN = "plugins/config/test_twin.py"
 
@@ -295,7 +296,7 @@ DEFECTS = (
         "plugins/heartbeat/gateway_heartbeat/liveness.py",
         "    silence = now - max(pulse.proof, resumed)\n",
         "    silence = now - pulse.proof\n",
-        f"{HEART}::test_silence_counts_from_when_we_listen_again",
+        f"{LIVENESS}::test_silence_counts_from_when_we_listen_again",
     ),
     Defect(
         "uid-taken-from-another-node",

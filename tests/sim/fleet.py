@@ -227,7 +227,7 @@ class Desk(Told):
         if live:
             self._listen(record, kind, message)
         elif kind == "heartbeat":
-            said = Beat(message["boot_id"], message["seq"], 0, 1, message["interval_s"])
+            said = Beat(message["boot_id"], message["seq"], 1, message["interval_s"])
             record.pulse = declares(record.pulse, said, GRACE)
         if kind == "node_hello":
             self._hello(record, message)
@@ -240,7 +240,7 @@ class Desk(Told):
         if kind == "heartbeat":
             self.beats += 1
             seq = message["seq"]
-            said = Beat(boot, seq, seq, 1, message["interval_s"])
+            said = Beat(boot, seq, 1, message["interval_s"])
             after = beat(before, said, now, GRACE)
         elif kind == "lwt":
             after = will(before, boot)

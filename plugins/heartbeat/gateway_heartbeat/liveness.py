@@ -76,8 +76,11 @@ def offline_after(interval: float, grace: Grace) -> float:
 
 def proof(pulse: Pulse, boot_id: str | None, now: float, grace: Grace) -> Pulse:
     """A live message of the node: it is online. One of an earlier boot changes nothing."""
-    if _is_over(pulse, boot_id, now, grace):
-        return pulse
+    return pulse if _is_over(pulse, boot_id, now, grace) else _lives(pulse, boot_id, now, grace)
+
+
+def _lives(pulse: Pulse, boot_id: str | None, now: float, grace: Grace) -> Pulse:
+    """The same of a boot that is believed: asked once, before the message moves what decides it."""
     if boot_id and boot_id != pulse.boot_id:
         boots = [b for b in f"{pulse.boot_id} {pulse.boots}".split() if b != boot_id][:EARLIER]
         pulse = pulse._replace(boot_id=boot_id, boots=" ".join(boots), seq=0, beats=0, missed=0)
@@ -90,7 +93,6 @@ class Beat(NamedTuple):
 
     boot_id: str | None
     seq: int
-    first_seq: int
     copies: int
     interval: float | None
 
@@ -115,13 +117,12 @@ def beat(pulse: Pulse, said: Beat, now: float, grace: Grace) -> Pulse:
         pulse = pulse._replace(declared=said.interval)
     elif pulse.declared is None:
         pulse = pulse._replace(learnt=_learn(before, now, said.copies))
-    pulse = proof(pulse, said.boot_id, now, grace)
+    pulse = _lives(pulse, said.boot_id, now, grace)
     if not said.seq:
         return pulse._replace(beats=pulse.beats + said.copies)
     if said.seq <= pulse.seq:
         return pulse  # an old one that came late: alive, but nothing to count
-    first = said.first_seq or said.seq
-    gap = max(0, (said.seq - pulse.seq) - said.copies) if pulse.seq else max(0, first - 1)
+    gap = max(0, said.seq - pulse.seq - said.copies)  # some may be missing between folded ones too
     beats = pulse.beats + said.copies
     return pulse._replace(seq=said.seq, beats=beats, missed=pulse.missed + gap)
 
@@ -154,9 +155,9 @@ def will(pulse: Pulse, boot_id: str | None, registered: str | None = None) -> Pu
 def asleep(pulse: Pulse, boot_id: str | None, seconds: float, now: float, grace: Grace) -> Pulse:
     """The node says that it sleeps, and for how long: silence is what it promised, until it has
     overslept by as many naps as another node may miss beats."""
-    if is_past(pulse, boot_id):
+    if _is_over(pulse, boot_id, now, grace):
         return pulse
-    pulse = proof(pulse, boot_id, now, grace)
+    pulse = _lives(pulse, boot_id, now, grace)
     return pulse._replace(life="asleep", wait=offline_after(seconds, grace))
 
 

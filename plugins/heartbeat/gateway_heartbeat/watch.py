@@ -125,7 +125,7 @@ def on_beat(event: NodeHeartbeat, node: Node, tx: Tx, settings: Settings) -> Non
     before, since = pulse_of(tx, node, source.observed_at)
     if is_strange(event, node, before, tx):
         return
-    said = Beat(event.boot_id, event.seq or 0, source.first_seq, source.count, event.interval_s)
+    said = Beat(event.boot_id, event.seq or 0, source.count, event.interval_s)
     if not source.live:
         after = declares(before, said, settings.grace)
         if after is not before:

@@ -1,0 +1,316 @@
+"""The outbox between a real file and a broker that does what Hypothesis wants, against a dictionary.
+
+The writer's thread is replaced by a step: what is queued is on disk when the machine says so. The broker
+checks each message as it comes: is it committed, is it its turn, was it there before?
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import json
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from types import SimpleNamespace
+from unittest import mock
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from gateway.errors import BrokerError
+from gateway.flow import outbox as flow
+from gateway.flow.work import Ids
+from gateway.store import migrations, nodes
+from gateway.store import outbox as rows
+from gateway.store.journal import checksum
+from gateway.store.outbox import Parcel
+from gateway.store.sqlite import Connection, open_reader, open_writer
+from gateway.store.writer import Writer, _Entry, _resolve
+
+NODES, KEYS = (1, 2), ("config", "ack")
+
+
+@functools.cache
+def new_store() -> bytes:
+    """A database file with the core's tables, made once."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "gateway.db"
+        connection = open_writer(path, "OFF")
+        migrations.migrate_core(connection)
+        connection.close()
+        return path.read_bytes()
+
+
+class StepWriter(Writer):
+    """The writer without its thread."""
+
+    def start(self, connection: Connection) -> None:
+        self._loop, self._connection = asyncio.get_running_loop(), connection
+
+    def turn(self, *, told: bool = True) -> None:
+        """Commit what is queued; not `told`, the process dies before anybody hears of it."""
+        group: list[_Entry] = list(self._queue)
+        self._queue.clear()
+        if group:
+            results = self._commit(group)
+            if told:
+                _resolve([(future, r) for (_, future), r in zip(group, results, strict=True)])
+
+
+@dataclass
+class Message:
+    """What the gateway wants to say, and what became of it."""
+
+    node: int
+    key: str | None
+    expires: float | None
+    committed: bool = False
+    arrived: bool = False
+    void: bool = False  # replaced by a newer one, or its node was forgotten
+
+    def is_due(self, now: float) -> bool:
+        """True where it must still reach the broker."""
+        over = self.expires is not None and self.expires < now
+        return self.committed and not (self.arrived or self.void or over)
+
+
+class Outbox(RuleBasedStateMachine):
+    """One gateway through its lives, its nodes, and a broker."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._folder = tempfile.TemporaryDirectory()
+        self.path = Path(self._folder.name) / "gateway.db"
+        self.path.write_bytes(new_store())
+        self.loop = asyncio.new_event_loop()
+        self.now = 1000.0
+        clock = SimpleNamespace(time=lambda: self.now)
+        self._patched = mock.patch.multiple(flow, _PAUSE=0.0, time=clock)
+        self._patched.start()
+        self.said: dict[int, Message] = {}
+        self.queued: list[Callable[[], None]] = []
+        self.reader: Connection | None = None
+        self.wrong: list[str] = []
+
+    @initialize()
+    def start(self) -> None:
+        """A gateway starts on what the file says."""
+        self.linked = False
+        self.under_way: dict[int, asyncio.Future[None]] = {}
+        self.arrived: set[int] = set()
+        self.queued.clear()
+        self.loop.run_until_complete(self._start())
+
+    async def _start(self) -> None:
+        connection = open_writer(self.path, "OFF")
+        self.reader = open_reader(self.path)
+        self.ids = Ids.load(connection)
+        self.writer = StepWriter(lambda: open_writer(self.path, "OFF"))
+        self.writer.start(connection)
+        self.outbox = flow.Outbox(self.writer, self.ids, self.publish, lambda _id: None)
+        self.outbox.push(rows.waiting(connection))
+
+    def die(self) -> None:
+        """Power off: nothing of memory is left."""
+        self.loop.run_until_complete(self.outbox.stop())
+        for _ in range(3):  # its last callbacks
+            self.loop.run_until_complete(asyncio.sleep(0))
+        self.writer._queue.clear()
+        self.writer._drop_connection()
+        assert self.reader is not None
+        self.reader.close()
+        for number in [n for n, message in self.said.items() if not message.committed]:
+            del self.said[number]
+
+    def turns(self) -> None:
+        """Whoever can go on does."""
+        for _ in range(12):
+            self.loop.run_until_complete(asyncio.sleep(0))
+        assert not self.wrong, self.wrong
+
+    # -- the broker --------------------------------------------------------------------------
+
+    async def publish(self, _topic: str, payload: bytes, _qos: int, _retain: bool) -> None:
+        """Takes a message, and answers when the machine says so."""
+        number = json.loads(payload)["n"]
+        self.wrong += self.objections(number)
+        self.under_way[number] = self.loop.create_future()
+        try:
+            await self.under_way[number]
+        finally:
+            del self.under_way[number]
+        self.arrived.add(number)
+        self.said[number].arrived = True
+
+    def objections(self, number: int) -> list[str]:
+        """What is wrong about this message now."""
+        assert self.reader is not None
+        found = self.reader.execute("SELECT 1 FROM outbox WHERE id = ?", (number,)).fetchone()
+        if found is None:
+            return [f"{number} is not on disk"]
+        message = self.said[number]
+        mine = {n: m for n, m in self.said.items() if m.node == message.node}
+        over = message.expires is not None and message.expires < self.now
+        checks = {
+            "sent while disconnected": not self.linked,
+            "sent twice": number in self.arrived,
+            "expired": over,
+            "replaced or forgotten": message.void,
+            "beside another of its node": any(n in self.under_way for n in mine),
+            "before its turn": any(n < number and m.is_due(self.now) for n, m in mine.items()),
+        }
+        return [f"{number}: {what}" for what, is_so in checks.items() if is_so]
+
+    @rule(linked=st.booleans())
+    def link(self, linked: bool) -> None:
+        """It comes, or it breaks, and with it every publish that is under way."""
+        self.linked = linked
+        self.loop.run_until_complete(self._link())
+        if not linked:
+            for answer in self.under_way.values():
+                answer.set_exception(BrokerError("connection lost"))
+        self.turns()
+
+    async def _link(self) -> None:
+        self.outbox.connected(self.linked)
+
+    @precondition(lambda self: self.under_way)
+    @rule(which=st.integers(0, 5), well=st.booleans())
+    def answer(self, which: int, well: bool) -> None:
+        """A PUBACK, or a publish that fails alone."""
+        self.answer_one(sorted(self.under_way)[which % len(self.under_way)], well)
+        self.turns()
+
+    def answer_one(self, number: int, well: bool = True) -> None:
+        """Of those under way."""
+        if well:
+            self.under_way[number].set_result(None)
+        else:
+            self.under_way[number].set_exception(BrokerError("refused"))
+
+    # -- the gateway -------------------------------------------------------------------------
+
+    @rule(
+        node=st.sampled_from(NODES),
+        keys=st.lists(st.none() | st.sampled_from(KEYS), min_size=1, max_size=3),
+        seconds=st.none() | st.sampled_from([10.0, 1000.0]),
+    )
+    def put(self, node: int, keys: list[str | None], seconds: float | None) -> None:
+        """A unit has something to say, and is on its way to the disk."""
+        parcels, expires = [], None if seconds is None else self.now + seconds
+        for key in keys:
+            number, topic = self.ids.outbox(), f"hydro/{node}"
+            body = json.dumps({"n": number}).encode()
+            key = None if key is None else f"{key}:{node}"
+            parcels.append(
+                Parcel(
+                    number, node, topic, body, '{"qos":1,"retain":false}', key, expires, 0,
+                    checksum(topic, body),
+                )
+            )  # fmt: skip
+            self.said[number] = Message(node, key, expires)
+        future = self.writer.submit(lambda connection: rows.put(connection, parcels))
+        future.add_done_callback(lambda done: self.outbox.push(parcels, done.result()))
+        self.queued.append(lambda: self.is_put([parcel.id for parcel in parcels]))
+
+    def is_put(self, numbers: list[int]) -> None:
+        """On disk, in the model's words."""
+        for number in numbers:
+            message = self.said[number]
+            message.committed = True
+            for other, older in self.said.items():
+                same = message.key is not None and older.key == message.key
+                older.void |= same and other < number
+
+    @rule(node=st.sampled_from(NODES))
+    def forget(self, node: int) -> None:
+        """The operator forgets a node, and what waited for it."""
+        # not their numbers: those of rows that are gone may be given out again by the next life
+        before = [message for message in self.said.values() if message.node == node]
+        future = self.writer.submit(lambda connection: nodes.delete(connection, node))
+        future.add_done_callback(lambda _done: self.outbox.forget(node))
+
+        def forgotten() -> None:
+            for message in before:
+                message.void = True
+
+        self.queued.append(forgotten)
+
+    @rule()
+    def commit(self) -> None:
+        """What is queued is on disk, and whoever waits for it hears of it."""
+        self.turn_writer(told=True)
+        self.turns()
+
+    def turn_writer(self, *, told: bool) -> None:
+        """One group."""
+        self.writer.turn(told=told)
+        for happened in self.queued:
+            happened()
+        self.queued.clear()
+
+    @rule()
+    def crash(self) -> None:
+        """What was queued is lost, and nobody had heard of it."""
+        self.die()
+        self.start()
+
+    @rule()
+    def crash_after_the_commit(self) -> None:
+        """The rows are there, and memory never knew."""
+        self.turn_writer(told=False)
+        self.die()
+        self.start()
+
+    @rule(seconds=st.sampled_from([5.0, 20.0, 2000.0]))
+    def time_passes(self, seconds: float) -> None:
+        """What has a time limit may be over."""
+        self.now += seconds
+
+    @rule()
+    def calm(self) -> None:
+        """With a broker that takes everything all that is due arrives, and nothing stays behind."""
+        self.link(True)
+        for _ in range(len(self.said) + 3):
+            self.commit()
+            while self.under_way:
+                self.answer_one(next(iter(self.under_way)))
+                self.turns()
+        late = [n for n, message in self.said.items() if message.is_due(self.now)]
+        assert not late, "lost"
+        assert self.outbox.waiting == 0
+        assert not self.outbox._replaced
+        assert not self.outbox._queues
+        assert rows.waiting(self.connection) == []
+
+    @property
+    def connection(self) -> Connection:
+        """The writer's, at rest."""
+        assert self.writer._connection is not None
+        return self.writer._connection
+
+    # -- always ------------------------------------------------------------------------------
+
+    @invariant()
+    def what_is_due_is_on_disk(self) -> None:
+        """A power cut at this moment would lose nothing."""
+        kept = {parcel.id for parcel in rows.waiting(self.connection)}
+        due = {n for n, message in self.said.items() if message.is_due(self.now)}
+        assert due <= kept
+
+    def teardown(self) -> None:
+        """In the end the weather is fine."""
+        try:
+            self.calm()
+        finally:
+            self.die()
+            self.loop.close()
+            self._patched.stop()
+            self._folder.cleanup()
+
+
+TestOutbox = Outbox.TestCase
+TestOutbox.settings = settings(max_examples=100, stateful_step_count=40, deadline=None)
