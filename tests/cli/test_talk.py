@@ -44,15 +44,21 @@ class Deaf(GatewayProcess):
         """Not a byte."""
 
 
+def said_and_registered(peer: Peer, gateway: GatewayProcess) -> bool:
+    """A hello has arrived: the gateway is subscribed, which nobody can read from what it prints."""
+    peer.say("hydro/node_hello", hello("first"))
+    return bool(gateway.rows("SELECT 1 FROM nodes"))
+
+
 def test_a_terminal_that_does_not_read_stops_nothing(tmp_path: Path, broker: Mosquitto) -> None:
     """With its output blocked after some kilobytes the gateway registers everybody."""
     gateway = Deaf(tmp_path / "state", broker.port).start(wait=False)
     peer = Peer(broker.port)
     try:
-        until(lambda: gateway.rows("SELECT 1 FROM subscriptions"), 40, "the start")
+        until(lambda: said_and_registered(peer, gateway), 40, "the start")
         for number in range(NODES):
             peer.say("hydro/node_hello", hello(f"n{number}"), wait=number == NODES - 1)
-        until(lambda: gateway.rows("SELECT count(*) FROM nodes") == [(NODES,)], 60, "all nodes")
+        until(lambda: gateway.rows("SELECT count(*) FROM nodes") == [(NODES + 1,)], 60, "all nodes")
     finally:
         peer.close()
         gateway.kill()
