@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -53,7 +54,8 @@ def keys(tmp_path_factory: pytest.TempPathFactory) -> Path:
         assert openssl(folder, f"x509 -in {ca}.pem -outform DER -out {ca}.der") == 0
     for name, ca, days in (("good", "ca", 2), ("expired", "ca", 0), ("node", "ca", 2)):
         sign(folder, name, ca, days)
-    until(lambda: openssl(folder, "x509 -checkend 0 -noout -in expired.pem"), what="the expiry")
+    made = time.time()  # the last second in which it counts, and Mbed TLS lets all of it pass
+    until(lambda: time.time() > made + 1.5, what="the expiry")
     return folder
 
 

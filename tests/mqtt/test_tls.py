@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+import time
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +41,8 @@ def keys(tmp_path_factory: pytest.TempPathFactory) -> Path:
         words = f"x509 -req -in {name}.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days {days}"
         assert openssl(folder, f"{words} -out {name}.pem -extfile san") == 0
     assert openssl(folder, "ec -aes256 -passout pass:x -in client.key -out locked.key") == 0
-    until(lambda: openssl(folder, "x509 -checkend 0 -noout -in expired.pem"), what="the expiry")
+    made = time.time()  # the last second in which it counts, and Mbed TLS lets all of it pass
+    until(lambda: time.time() > made + 1.5, what="the expiry")
     return folder
 
 
