@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +14,7 @@ import pytest
 sys.path.append(str(Path(__file__).parent))
 
 from config_bench import Bench
+from config_desk import Desk
 
 
 @pytest.fixture
@@ -41,3 +43,17 @@ def document() -> dict[str, Any]:
         ],
         "mqtt": {"host": "pi.local", "port": 1883, "password": "mqtt-word"},
     }
+
+
+@pytest.fixture
+def desk(bench: Bench) -> Desk:
+    """An operator's desk."""
+    return Desk(bench)
+
+
+@pytest.fixture
+def file(tmp_path: Path, document: dict[str, Any]) -> str:
+    """The operator's file."""
+    path = tmp_path / "ph.json"
+    path.write_text(json.dumps({**document, "wifi": {"ssid": "X", "pass": "wifi-word"}}))
+    return str(path)

@@ -1,110 +1,19 @@
-"""The command line: transcripts as a person sees them, JSON as a script does, secrets in neither."""
+"""The commands that change something: transcripts as a person sees them, and what was asked for."""
 
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import Any
 
 import click
-import gateway_config
 import msgspec
 import pytest
-from click.testing import CliRunner, Result
-from config_bench import UID, Bench, Board
+from config_bench import UID, Board
+from config_desk import Desk, cli, data, fleet, good, prove, run
 from gateway_config import views
-from gateway_config.asked import COMMANDS, ConfigPush
+from gateway_config.asked import ConfigPush
 
-from gateway import Answer, DataError, GatewayError
-
-SECRETS = ("mqtt-word", "wifi-word")
-
-
-class Desk:
-    """What a command finds in `ctx.obj`, with the gateway behind it in the same process."""
-
-    running = True
-
-    def __init__(self, bench: Bench) -> None:
-        self.bench = bench
-        self.talk: list[str] = []
-        self.answers = True
-
-    def read(self, sql: str, *params: object) -> list[dict[str, Any]]:
-        """Rows as dictionaries."""
-        return self.bench.reader.rows(sql, *params)
-
-    def node(self, name: str) -> dict[str, Any]:
-        """The one node."""
-        if name not in (UID, self.bench.node.hardware_id):
-            raise DataError(f"there is no node {name!r}")
-        return {"id": 1, "uid": UID, "type": "ph"}
-
-    def ask(self, verb: str, _node: str = "", **args: object) -> Answer:
-        """Through JSON, as `commands.db` does it."""
-        if not self.answers:
-            return Answer(ok=False, done=False)
-        args.pop("wait", None)
-        made = next(c for c in COMMANDS if c.kind == verb)
-        event = msgspec.convert(json.loads(json.dumps(args)), made)
-        done = self.bench.deliver(gateway_config.node_message, event)
-        assert done is not None
-        return Answer(ok=done[0], result=json.loads(json.dumps(done[1])))
-
-    def show(self, schema: str, data: dict[str, Any], text: Any) -> None:
-        """JSON where the context says so."""
-        if click.get_current_context().meta.get("gateway.json"):
-            click.echo(json.dumps({"schema": schema, **data}))
-        else:
-            text()
-
-    def table(self, _head: Any, rows: Any) -> None:
-        """Tab-separated lines."""
-        for row in rows:
-            click.echo("\t".join(str(cell) for cell in row))
-
-    def say(self, line: str) -> None:
-        """Talk."""
-        self.talk.append(line)
-
-
-@pytest.fixture
-def desk(bench: Bench) -> Desk:
-    """An operator's desk."""
-    return Desk(bench)
-
-
-def cli() -> click.Group:
-    """A command line with this plugin's commands."""
-    root = click.Group("gateway")
-    root.add_command(click.Group("nodes"))
-    gateway_config.register_commands(root)
-    return root
-
-
-def run(desk: Desk, *words: str, stdin: str = "") -> Result:
-    """Run a command."""
-    return CliRunner().invoke(cli(), list(words), obj=desk, input=stdin)
-
-
-def good(desk: Desk, *words: str, stdin: str = "") -> str:
-    """Run a command that must succeed; returns its stdout."""
-    result = run(desk, *words, stdin=stdin)
-    assert result.exception is None, result.exception
-    return result.stdout
-
-
-def data(desk: Desk, *words: str) -> dict[str, Any]:
-    """The JSON of a reading command."""
-    return dict(json.loads(good(desk, *words, "--json")))
-
-
-@pytest.fixture
-def file(tmp_path: Path, document: dict[str, Any]) -> str:
-    """The operator's file."""
-    path = tmp_path / "ph.json"
-    path.write_text(json.dumps({**document, "wifi": {"ssid": "X", "pass": "wifi-word"}}))
-    return str(path)
+from gateway import DataError, GatewayError
 
 
 def test_hook_register_commands() -> None:
@@ -210,17 +119,6 @@ def test_values_are_json_or_text(desk: Desk, file: str) -> None:
     assert "wifi" not in inside
 
 
-def prove(desk: Desk, board: Board) -> None:
-    """The board takes what was sent last and proves it half a second later."""
-    assert board.take(desk.bench.sent[-1].payload) == "applied"
-    desk.bench.now += 0.4
-    desk.bench.report(**board.report("applied"))
-    desk.bench.now += 1.0
-    board.prove()
-    shown = {k: v for k, v in board.document.items() if k != "node_secret"}
-    desk.bench.report(**board.report("verified"), **shown)
-
-
 def test_wait_tells_the_way_in_one_line(
     desk: Desk, file: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -256,72 +154,6 @@ def test_wait_has_an_end(desk: Desk, file: str) -> None:
     assert isinstance(result.exception, GatewayError)
     assert result.exception.exit_code == 75
     assert "sent +0.00 s" in result.stdout
-
-
-def fleet(desk: Desk, file: str) -> Board:
-    """A node with v1 verified and v2 on its way."""
-    board = Board()
-    good(desk, "config", "push", UID, file)
-    prove(desk, board)
-    good(desk, "config", "set", UID, "channels[ph_sensor].poll_interval_ms=9000")
-    return board
-
-
-READING = [
-    ["config", "show", UID],
-    ["config", "show", UID, "--reported"],
-    ["config", "show", UID, "--revision", "1"],
-    ["config", "status"],
-    ["config", "status", UID],
-    ["config", "history", UID],
-    ["config", "diff", UID],
-    ["config", "diff", UID, "1"],
-    ["config", "diff", UID, "1", "2"],
-]
-
-
-@pytest.mark.parametrize("words", READING, ids=" ".join)
-def test_no_reading_command_shows_a_secret(desk: Desk, file: str, words: list[str]) -> None:
-    """Neither as text nor as JSON; and JSON has its schema tag."""
-    board = fleet(desk, file)
-    made = data(desk, *words)
-    assert made["schema"] == f"gateway.config.{words[1]}/1"
-    for text in (good(desk, *words), json.dumps(made)):
-        assert text
-        for secret in (*SECRETS, board.secret):
-            assert secret not in text
-
-
-def test_status_tells_desired_and_reported(desk: Desk, file: str) -> None:
-    """One line for a node: what it should run, how far that is, what it runs."""
-    fleet(desk, file)
-    cells = good(desk, "config", "status").rstrip("\n").split("\t")
-    assert (cells[0], cells[1], cells[2], cells[4], cells[5]) == (UID, "v2", "sent", "v1", "1")
-    (row,) = data(desk, "config", "status")["nodes"]
-    assert (row["revision"], row["state"], row["reported_revision"]) == (2, "sent", 1)
-    assert row["since"].endswith("+00:00")
-
-
-def test_status_of_a_node_without_a_config(desk: Desk) -> None:
-    """A dash says that there is nothing."""
-    assert good(desk, "config", "status").startswith(f"{UID}\t-\t-")
-
-
-def test_history_is_newest_first(desk: Desk, file: str) -> None:
-    """Every revision with what became of it."""
-    fleet(desk, file)
-    lines = good(desk, "config", "history", UID).splitlines()
-    assert [line.split("\t")[:2] for line in lines] == [["v2", "sent"], ["v1", "verified"]]
-
-
-def test_diff_shows_what_is_not_there_yet(desk: Desk, file: str) -> None:
-    """Reported against desired, or one revision against another."""
-    fleet(desk, file)
-    expected = "channels[ph_sensor].poll_interval_ms\t3000\t9000\n"
-    assert good(desk, "config", "diff", UID) == expected
-    assert good(desk, "config", "diff", UID, "1", "2") == expected
-    assert good(desk, "config", "diff", UID, "1", "1") == ""
-    assert desk.talk[-1] == "no difference"
 
 
 def test_schema_prints_a_document_that_can_be_pushed(desk: Desk) -> None:

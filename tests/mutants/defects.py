@@ -275,7 +275,7 @@ DEFECTS = (
         "plugins/heartbeat/gateway_heartbeat/liveness.py",
         "    if boot and boot_id != boot:\n        # also",
         "    if False:\n        # also",
-        f"{HEART}::test_hook_node_message_takes_wills_of_the_present_boot_only",
+        "plugins/heartbeat/test_boots.py::test_hook_node_message_takes_wills_of_the_present_boot_only",
     ),
     Defect(
         "backlog-teaches-nothing",
