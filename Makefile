@@ -60,8 +60,8 @@ soak-flash: $(VENV)/.test-ready ## Power cuts on a node's flash: every byte and 
 soak-days: $(VENV)/.test-ready ## Ninety days of one node, in minutes
 	@SOAK_DAYS=90 $(BIN)/python -m pytest -q -s --timeout 6000 tests/device/test_days.py $(ARGS)
 
-soak-nodes: $(VENV)/.test-ready ## Forty fault scripts, three hundred real nodes each
-	@SOAK_NODES=300 SOAK_SCRIPTS=40 $(BIN)/python -m pytest -q -x --timeout 1800 tests/faults/test_bad_weather.py $(ARGS)
+soak-nodes: $(VENV)/.test-ready ## Forty scripts of bad weather, three hundred real nodes each; goes on where it was stopped
+	@$(BIN)/python -m tests.faults.weather.soak $(ARGS)
 
 e2e: $(VENV)/.test-ready ## The journeys alone
 	@$(BIN)/python -m pytest -q tests/e2e $(ARGS)
