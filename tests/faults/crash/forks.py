@@ -67,11 +67,14 @@ class Forks:
             assert self._process.stdin is not None
             self._process.stdin.write(json.dumps(wish) + "\n")
             self._process.stdin.flush()
-        return Forked(self, until(lambda: self._pids.get(number), 30, "a fork"))
+        return Forked(self, number, until(lambda: self._pids.get(number), 30, "a fork"))
 
-    def end_of(self, pid: int) -> int | None:
-        """The exit code of a child, as `subprocess` has it; None while it lives."""
-        return self._ends.get(pid)
+    def end_of(self, number: int) -> int | None:
+        """The exit code of a child, as `subprocess` has it; None while it lives.
+
+        Not by its process id: the system gives that to another child some minutes later.
+        """
+        return self._ends.get(number)
 
     def _read(self) -> None:
         assert self._process.stdout is not None
@@ -102,14 +105,15 @@ class Forks:
 class Forked:
     """A child; what `GatewayProcess` needs of `subprocess.Popen`."""
 
-    def __init__(self, forks: Forks, pid: int) -> None:
+    def __init__(self, forks: Forks, number: int, pid: int) -> None:
         self.pid = pid
+        self._number = number
         self._forks = forks
 
     @property
     def returncode(self) -> int | None:
         """Negative for a signal."""
-        return self._forks.end_of(self.pid)
+        return self._forks.end_of(self._number)
 
     poll = returncode.fget
 
@@ -196,14 +200,14 @@ def _serve() -> None:
         setattr(sys.modules[module], name, value)
     assert REDELIVERY[0] in embedded._CONFIG
     embedded._CONFIG = embedded._CONFIG.replace(*REDELIVERY)
-    children: set[int] = set()
+    children: dict[int, int] = {}
     rest = b""
     while True:
         for pid in list(children):
             found, status = os.waitpid(pid, os.WNOHANG)
             if found:
-                children.discard(pid)
-                os.write(1, f"ended {pid} {os.waitstatus_to_exitcode(status)}\n".encode())
+                code = os.waitstatus_to_exitcode(status)
+                os.write(1, f"ended {children.pop(pid)} {code}\n".encode())
         if not select.select([0], [], [], 0.005)[0]:
             continue
         data = os.read(0, 1 << 16)
@@ -215,7 +219,7 @@ def _serve() -> None:
             pid = os.fork()
             if not pid:
                 _child(wish)
-            children.add(pid)
+            children[pid] = wish["number"]
             os.write(1, f"began {wish['number']} {pid}\n".encode())
     for pid in children:
         with contextlib.suppress(ProcessLookupError):

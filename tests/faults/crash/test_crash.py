@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from itertools import islice
+from pathlib import Path
 
 import pytest
 
+from tests.faults.crash.forks import Forks
 from tests.faults.crash.lab import Lab, lab
 from tests.faults.crash.labels import labels
 from tests.faults.crash.lives import working_day
@@ -66,3 +69,19 @@ def test_a_lost_message_would_be_seen(crash: Lab) -> None:
 
     with pytest.raises(AssertionError, match="lost"):
         crash.live(life)
+
+
+def test_a_child_is_not_taken_for_an_earlier_one(tmp_path: Path) -> None:
+    """The system gives process ids again: the end of an earlier child is not this one's."""
+    last = Path("/proc/sys/kernel/ns_last_pid")
+    if not os.access(last, os.W_OK):
+        pytest.skip("only root may choose the next process id")
+    with Forks() as forks:
+        ended = forks.fork(["version"], {}, tmp_path / "log")
+        assert ended.wait(30) == 0
+        while True:  # others on this machine may be given it first
+            last.write_text(str(ended.pid - 1))
+            child = forks.fork(["no-such-verb"], {}, tmp_path / "log")
+            if child.pid == ended.pid:
+                break
+        assert child.wait(30) != 0

@@ -178,7 +178,7 @@ class Site:
         self._wait(self._all_quiet, lambda: ["everything is acknowledged"])
         forgets = self.kills["broker"] and KINDS[self.kind]
         if forgets:
-            wanted = {talker.say("tally") for talker in self._talkers}  # behind everything else
+            wanted = self._last_words()
         else:
             wanted = {key for kind in EVENTS for key in self.ledger.accounts[kind].sent}
         self._wait(
@@ -192,6 +192,25 @@ class Site:
         self.converged = time.monotonic() - began
         self._count(str(forgets or ""))
         return self.ledger
+
+    def _last_words(self) -> set[Any]:
+        """A word of each that is behind everything else. What a forgetful broker takes before the gateway
+        is back on it reaches nobody, so they are said until they arrive."""
+        said, last, again_at = set[Any](), set[Any](), 0.0
+
+        def arrived() -> set[Any]:
+            nonlocal last, again_at
+            if time.monotonic() > again_at:
+                again_at = time.monotonic() + 1.0
+                last = {talker.say("tally") for talker in self._talkers}
+                said.update(last)
+            return said & set(self._keys())
+
+        self._wait(
+            lambda: len({key[0] for key in arrived()}) == len(self._talkers),
+            lambda: [f"no last word of everybody, only {arrived()}"],
+        )
+        return last
 
     def _unwell(self) -> list[str]:
         """Who is not registered, receipted, online and verified, and what is known of them."""
