@@ -167,10 +167,7 @@ class Unit:
             return
         is_open = any(delivery.state == "open" for delivery in self.kept)
         state = journal.GATHERED if is_open else journal.DONE
-        connection.execute(
-            "UPDATE journal SET state = ?, answer = coalesce(?, answer) WHERE id = ?",
-            (state, self.answer, self.journal_id),
-        )
+        journal.mark(connection, self.journal_id, state, self.answer)
         failpoint("unit.marked")
 
     def _guard(self, connection: Connection, effect: Effect, now: float) -> None:

@@ -88,9 +88,12 @@ def refuse(connection: Connection, rows: Iterable[Refused], keep: int = 1_000_00
     connection.execute("DELETE FROM refused WHERE id <= (SELECT max(id) FROM refused) - ?", (keep,))
 
 
-def done(connection: Connection, ids: Iterable[int]) -> None:
-    """Nothing is left to do for these rows."""
-    connection.executemany("UPDATE journal SET state = 1 WHERE id = ?", ((i,) for i in ids))
+def mark(connection: Connection, journal_id: int, state: int, answer: str | None = None) -> None:
+    """A row's new state, and the answer where it is a command."""
+    connection.execute(
+        "UPDATE journal SET state = ?, answer = coalesce(?, answer) WHERE id = ?",
+        (state, answer, journal_id),
+    )
 
 
 def state_of(connection: Connection, journal_id: int) -> int | None:

@@ -47,7 +47,7 @@ def test_adding_a_group_again_changes_nothing(db: sqlite3.Connection) -> None:
 def test_a_lane_is_read_in_order(db: sqlite3.Connection) -> None:
     """Rows of one lane come in the order of their ids, behind the mark, and only waiting ones."""
     journal.add(db, [row(n, lane="a" if n % 2 else "b") for n in range(1, 11)])
-    journal.done(db, [3])
+    journal.mark(db, 3, journal.DONE)
     assert [r.id for r in journal.next_of_lane(db, "a", 1, 10)] == [5, 7, 9]
     assert journal.waiting_lanes(db) == [("a", 1, 4), ("b", 2, 5)]
 
@@ -77,7 +77,8 @@ def test_damaged_bytes_are_noticed(db: sqlite3.Connection) -> None:
 def test_pruning_keeps_what_is_not_done(db: sqlite3.Connection) -> None:
     """Age and number remove done rows only; waiting rows and rows with dead letters stay."""
     journal.add(db, [row(n, at=10.0) for n in range(1, 101)])
-    journal.done(db, range(1, 91))
+    for number in range(1, 91):
+        journal.mark(db, number, journal.DONE)
     journal.put_delivery(db, journal.Delivery(5, "p", "a", "dead", 5, 0.0, "why"))
     removed = journal.prune(db, before=20.0, keep_rows=1_000_000, least=0)
     assert removed == 89
@@ -89,7 +90,8 @@ def test_pruning_by_number_keeps_the_newest(db: sqlite3.Connection) -> None:
     """With young rows the number decides, and a command keeps its key for its day."""
     journal.add(db, [row(n, at=1e9) for n in range(1, 51)])
     db.execute("UPDATE journal SET class = 'command' WHERE id = 2")
-    journal.done(db, range(1, 51))
+    for number in range(1, 51):
+        journal.mark(db, number, journal.DONE)
     journal.prune(db, before=0.0, keep_rows=10, least=0)
     assert [r[0] for r in db.execute("SELECT id FROM journal ORDER BY id")] == [2, *range(41, 51)]
 
@@ -98,7 +100,8 @@ def test_pruning_never_makes_a_number_free_again(db: sqlite3.Connection) -> None
     """However far the wall clock jumps, the newest rows stay: plugins keep the numbers of messages, and
     a message that the broker sends again is still known."""
     journal.add(db, [row(n, key=b"%d" % n, at=10.0) for n in range(1, 1501)])
-    journal.done(db, range(1, 1501))
+    for number in range(1, 1501):
+        journal.mark(db, number, journal.DONE)
     assert journal.prune(db, before=1e12, keep_rows=0) == 1500 - journal.LEAST
     assert Ids.load(db).journal() == 1501
     assert journal.add(db, [row(1501, key=b"1500")]) == {1501}

@@ -195,10 +195,7 @@ class Journal(RuleBasedStateMachine):
                 return  # taken again: it is there already
             for delivery in kept:
                 journal.put_delivery(connection, delivery)
-            if state == DONE:
-                journal.done(connection, [number])
-            else:
-                connection.execute("UPDATE journal SET state = ? WHERE id = ?", (GATHERED, number))
+            journal.mark(connection, number, state)
 
         self.submit(operation)
 
@@ -221,7 +218,10 @@ class Journal(RuleBasedStateMachine):
 
             def operation(connection: Connection) -> None:
                 journal.begin_attempt(connection, number, plugin, 2)
-                journal.put_delivery(connection, delivery)
+                # taken again behind its node's new name; a gateway has that name in `node_names`
+                sql = "SELECT lane FROM delivery WHERE journal_id = ? AND plugin = ?"
+                (now,) = connection.execute(sql, (number, plugin)).fetchone()
+                journal.put_delivery(connection, delivery._replace(lane=now))
                 journal.settle(connection, number)
 
             self.submit(operation)
@@ -258,7 +258,7 @@ class Journal(RuleBasedStateMachine):
 
         def operation(connection: Connection) -> None:
             if journal.state_of(connection, number) == WAITING:
-                journal.done(connection, [number])
+                journal.mark(connection, number, DONE)
                 journal.move_lane(connection, old, new)
 
         self.submit(operation)
