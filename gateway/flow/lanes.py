@@ -119,7 +119,7 @@ class Lanes:
             if not item.row.id:
                 self._enter(lane, item)  # a wake-up: not on disk, and asked for again if lost
                 continue
-            if lane.spilled or self.held >= self._window or len(lane.queue) >= self._lane_window:
+            if lane.spilled or self.held >= self._room or len(lane.queue) >= self._lane_window:
                 self._spill(lane)
                 continue
             lane.last = max(lane.last, item.row.id)
@@ -155,7 +155,7 @@ class Lanes:
             self.running += 1
             most -= 1
             yield item
-        if self._spilled and self.held < self._window // 2:
+        if self._spilled and self.held < self._room:
             self._refill(self._lane_window)
 
     def free(self, item: Item) -> None:
@@ -165,7 +165,7 @@ class Lanes:
         lane.busy.remove(item)
         self.running -= 1
         lane.ahead.discard(item.row.id)
-        if not lane.queue and lane.spilled and self.held < self._window:
+        if not lane.queue and lane.spilled and self.held < self._room:
             self._fill(lane, self._lane_window)
         if lane.queue:
             self._offer(lane)
@@ -201,9 +201,20 @@ class Lanes:
             target.last = max(source.last, target.last)
         self._offer(target)
 
+    @property
+    def _room(self) -> int:
+        """How many events may be in memory before a lane spills. Half as many while others wait on disk:
+        what arrives would else keep memory full, and they would wait for ever."""
+        return self._window // 2 if self._spilled else self._window
+
     def waits(self, key: str) -> bool:
         """True while this lane has something to do."""
         return key in self._lanes
+
+    def is_behind(self, key: str) -> bool:
+        """True while a part of this lane is on disk only: what enters memory now would overtake it."""
+        lane = self._lanes.get(key)
+        return lane is not None and lane.spilled
 
     def _lane(self, key: str) -> Lane:
         lane = self._lanes.get(key)

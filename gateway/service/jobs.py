@@ -1,7 +1,8 @@
 """Timers of plugins: run on the plugin's thread, never twice at once; what they return gets a turn.
 
 A turn is an event of kind `wake` in the node's own lane, for this plugin alone. It is not journaled:
-a job finds again what is still due.
+a job finds again what is still due. So a node whose messages wait on disk gets no turn until they are
+read: it would come before them, and a node be called silent whose beats are here.
 """
 
 from __future__ import annotations
@@ -92,8 +93,10 @@ class Jobs:
             node = self._parts.roster.get(turn.node_id)
             if node is None or (plugin.name, node.id) in self._due:
                 continue
-            self._due.add((plugin.name, node.id))
             lane = nodes.lane_of(node)
+            if self._lanes.is_behind(lane):
+                continue  # its beats wait on disk: who has not been heard is not judged
+            self._due.add((plugin.name, node.id))
             row = journal.Row(
                 0, now, observed, "host", "wake", "wake", lane, f"$wake/{lane}", b"",
                 journal.checksum(f"$wake/{lane}", b""),

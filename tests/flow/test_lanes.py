@@ -100,6 +100,42 @@ def test_a_flooding_node_waits_behind_itself() -> None:
     assert lanes.held < 10
 
 
+def test_who_waits_on_disk_gets_a_turn_while_others_keep_coming() -> None:
+    """Nodes whose messages are in memory send as fast as they are served: a node whose message had no
+    room is served all the same, before as many others as fit into memory twice."""
+    disk = Disk()
+    lanes = make(disk, window=10)
+    for number in range(1, 11):
+        disk.rows[number] = row(number, f"busy{number}")
+    disk.rows[11] = row(11, "waits")
+    lanes.push([Item(one) for one in disk.rows.values()])
+    served = []
+    for number in range(12, 32):
+        (item,) = lanes.take(1)
+        served.append(item.row.lane)
+        finish(disk, lanes, item)
+        disk.rows[number] = row(number, item.row.lane)
+        lanes.push([Item(disk.rows[number])])
+    assert "waits" in served
+
+
+def test_who_waits_on_disk_gets_a_turn_beside_floods_that_wait_there_too() -> None:
+    """Five nodes with twenty messages each fill memory: a sixth with one is served when each of them has
+    had its window of eight, and not when they are done."""
+    disk = Disk()
+    lanes = make(disk, window=10, lane_window=8)
+    names = [f"flood{number % 5}" for number in range(100)] + ["quiet"]
+    disk.rows = {number: row(number, name) for number, name in enumerate(names, 1)}
+    lanes.push([Item(one) for one in disk.rows.values()])
+    served = []
+    while disk.rows:
+        (item,) = lanes.take(1)
+        served.append(item.row.lane)
+        finish(disk, lanes, item)
+    assert len(served) == 101
+    assert served.index("quiet") < 5 * 8 + 8
+
+
 def test_a_lane_runs_one_event_at_a_time() -> None:
     """The next event of a node is not offered before the one under way is free."""
     disk = Disk()

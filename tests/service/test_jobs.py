@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 
-from gateway.api import Job
-from gateway.flow.lanes import Lanes
+from gateway.api import Job, Node, Turn
+from gateway.flow.lanes import Item, Lanes
 from gateway.service.jobs import Jobs
+from gateway.store import journal
 
 
 @pytest.mark.parametrize("turns", range(6))
@@ -44,3 +45,47 @@ def test_a_job_stops_even_while_its_answer_arrives(turns: int) -> None:
         assert done, "the cancellation was swallowed: the job goes on, and the stop waits for ever"
 
     asyncio.run(play())
+
+
+def test_no_turn_overtakes_what_waits_on_disk() -> None:
+    """A node whose beats found no room in memory gets no turn before they are read; the job asks again,
+    and then it gets one."""
+    rows = [
+        journal.Row(n, 0.0, 0.0, "bulk", "latest", "heartbeat", "nd-1", "t", b"", 0) for n in (1, 2)
+    ]
+
+    async def play() -> list[str]:
+        def answer(*_plugin: Any, **_values: Any) -> Future[Any]:
+            found: Future[Any] = Future()
+            found.set_result([Turn(7)])
+            return found
+
+        node = Node(id=7, uid="nd-1")
+        parts: Any = SimpleNamespace(
+            runners=SimpleNamespace(ask=answer),
+            observed=lambda: 0.0,
+            roster=SimpleNamespace(get=lambda _number: node),
+        )
+        lanes = Lanes(
+            lambda _lane, after, most: [r for r in rows if r.id > after][:most],
+            lambda: None,
+            lane_window=1,
+        )
+        lanes.push([Item(row) for row in rows])
+        job = Job(name="look", every=0.001, run=lambda *_: [])
+        plugin: Any = SimpleNamespace(
+            name="p", state="ready", config=None, manifest=SimpleNamespace(jobs=(job,))
+        )
+        jobs = Jobs(parts, lanes, SimpleNamespace(), 60.0)  # type: ignore[arg-type] - asks nothing
+        jobs.start([plugin])
+        kinds: list[str] = []
+        async with asyncio.timeout(10):
+            while "wake" not in kinds:
+                await asyncio.sleep(0.005)
+                for item in lanes.take(1):
+                    kinds.append(item.kind)
+                    lanes.free(item)
+        await jobs.stop()
+        return kinds
+
+    assert asyncio.run(play()) == ["heartbeat", "heartbeat", "wake"]

@@ -25,7 +25,34 @@ _TICK = 0.05
 _ROUNDS = 10  # a node is looked at every so many ticks
 _TELL = 1.0
 _SAVE = 10.0
-_STARTS = 400  # nodes that are switched on in a second
+_STARTS = 400  # nodes that are switched on in a second, at most
+_UNANSWERED = 500  # so many may wait for their first receipt; then the next ones wait for power
+_PATIENCE = 5.0  # where no receipt comes for so long, nobody waits for one
+
+
+class Pace:
+    """How many nodes have power by now. What a fleet does when all of it wakes at once is the scenario
+    `storm`; a start goes as fast as the gateway takes them in, whatever else this machine does."""
+
+    def __init__(self, now: float) -> None:
+        self._last = self._heard_at = now
+        self._answered = 0
+        self._room = 0.0
+
+    def allowed(self, now: float, on: int, answered: int) -> int:
+        """How many there may be, where `on` are and `answered` of them have their receipt."""
+        self._room = min(self._room + (now - self._last) * _STARTS, _STARTS)
+        self._last = now
+        if answered > self._answered:
+            self._answered, self._heard_at = answered, now
+        waits_for_nobody = now - self._heard_at > _PATIENCE
+        more = (
+            int(self._room)
+            if waits_for_nobody
+            else min(int(self._room), answered + _UNANSWERED - on)
+        )
+        self._room -= max(0, more)
+        return on + max(0, more)
 
 
 class Swarm:
@@ -67,12 +94,16 @@ class Swarm:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._end.set)
         began = told = saved = loop.time()
-        round_ = started = 0
+        round_ = on = 0
+        pace = Pace(began)
         while not self._end.is_set() and os.getppid() == self._parent:
             now = loop.time()
-            while started < min(len(self.nodes), (now - began) * _STARTS + 1):
-                self.nodes[started].boot()
-                started += 1
+            if on < len(self.nodes):
+                answered = sum(node.answered for node in self.nodes[:on])
+                allowed = min(pace.allowed(now, on, answered), len(self.nodes))
+                for node in self.nodes[on:allowed]:
+                    node.boot()
+                on = allowed
             for node in self.nodes[round_ % _ROUNDS :: _ROUNDS]:
                 node.tick()
             round_ += 1

@@ -54,6 +54,8 @@ class LightNode:
         self._task: asyncio.Task[None] | None = None
         self._node: Any = None
         self.connected = self.heard = False
+        self.answered = False
+        """It has been heard, or is connected and expects no receipt; once is for ever."""
 
     # -- power -----------------------------------------------------------------------------------
 
@@ -150,6 +152,7 @@ class LightNode:
 
     def _opened(self) -> None:
         self.connected = True
+        self.answered |= self.make.foreign
         self._counts["connections"] += 1
         self._do(("connected",))
 
@@ -158,7 +161,7 @@ class LightNode:
         if kind == "hello_ack":
             if self.make.foreign:
                 return  # it does not know what that is
-            self.heard = True
+            self.heard = self.answered = True
         self._counts[f"got {kind}"] += 1
         self._do(("message", topic, payload))
 
