@@ -113,6 +113,7 @@ def lines(data: dict[str, Any], now: float) -> list[tuple[str, str]]:
         if facts.get("trouble"):
             shown.append(("store", f"cannot be written: {facts['trouble']}"))
             shown.append(("", _kept(facts)))
+        shown += [("outbox", _unpublishable(found)) for found in facts.get("unpublishable", ())]
         shown.append(("plugins", _plugins(facts)))
     if data["disk_free_bytes"] < _LITTLE:
         free = output.size(data["disk_free_bytes"])
@@ -131,6 +132,11 @@ def lines(data: dict[str, Any], now: float) -> list[tuple[str, str]]:
     for row in data["given_up"]:
         shown.append(("", f"plugin {row['plugin']}: {row['error']} ({row['n']})"))
     return shown
+
+
+def _unpublishable(found: dict[str, Any]) -> str:
+    size = output.size(found["bytes"])
+    return f"the broker hangs up at a message of {size} to {found['topic']}: raise its limit or its ACL"
 
 
 def _kept(facts: dict[str, Any]) -> str:

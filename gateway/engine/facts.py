@@ -30,6 +30,7 @@ def facts(engine: Engine) -> dict[str, Any]:
         "waiting": engine.left,
         "retrying": wiring.retries.open_keys,
         "outbox": wiring.outbox.waiting,
+        "unpublishable": wiring.outbox.unpublishable,
         "sent": wiring.outbox.sent,
         "events": wiring.dispatcher.commits.events,
         "counts": dict(wiring.intake.counts),

@@ -10,8 +10,11 @@ from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from gateway.api import Node
 from gateway.errors import BrokerError
+from gateway.flow import suspects
 from gateway.flow.outbox import Outbox, render
 from gateway.flow.work import Ids
 from gateway.store import migrations
@@ -57,24 +60,55 @@ class Broker:
         self.got.append((topic, json.loads(payload)["n"]))
 
 
+class Strict(Broker):
+    """Ends the connection at one number, or at every fourth publish for some time, and is there again."""
+
+    outbox: Outbox
+
+    def __init__(self, hates: int | None = None, moods: int = 0) -> None:
+        super().__init__()
+        self.hates = hates
+        self.moods = moods
+        self._connection = self._asked = 0
+
+    async def publish(self, topic: str, payload: bytes, _qos: int, _retain: bool) -> None:
+        number, connection = json.loads(payload)["n"], self._connection
+        self._asked += 1
+        moody = self._asked % 4 == 0 and self.moods > 0
+        self.moods -= moody
+        if number == self.hates or moody:
+            self._connection += 1
+            self.outbox.connected(False)
+            asyncio.get_running_loop().call_later(0.01, self.outbox.connected, True)
+        await asyncio.sleep(0.001)
+        if connection != self._connection:
+            raise BrokerError("connection lost")
+        self.got.append((topic, number))
+
+
 def run(
-    path: Path, body: Callable[[Outbox, Broker, Writer], Coroutine[Any, Any, None]]
+    path: Path,
+    body: Callable[[Outbox, Any, Writer], Coroutine[Any, Any, None]],
+    broker: Broker | None = None,
 ) -> tuple[Broker, int]:
     """Run a body with an outbox on a real store; returns the broker and the rows left."""
 
     async def go() -> tuple[Broker, int]:
         connection = open_writer(path)
         migrations.migrate_core(connection)
-        writer, broker = Writer(lambda: open_writer(path)), Broker()
+        writer = Writer(lambda: open_writer(path))
         writer.start(connection)
-        outbox = Outbox(writer, Ids(0, 0, 0), broker.publish, lambda _id: None)
-        await body(outbox, broker, writer)
+        outbox = Outbox(writer, Ids(0, 0, 0), taker.publish, lambda _id: None)
+        if isinstance(taker, Strict):
+            taker.outbox = outbox
+        await body(outbox, taker, writer)
         await asyncio.wait_for(outbox.drain(), 10)
         await outbox.stop()
         left = await writer.submit(lambda c: len(rows.waiting(c)))
         await writer.close()
-        return broker, left
+        return taker, left
 
+    taker = broker or Broker()
     return asyncio.run(go())
 
 
@@ -269,3 +303,64 @@ def test_without_a_secret_there_is_no_signature() -> None:
     """A node that has no secret gets an unsigned receipt, never one signed with nothing."""
     options = {"stamp": ["unix_ts"], "sign": ["hello_ack", "unix_ts"]}
     assert "sig" not in json.loads(render(b"{}", options, Node(id=1), 1.0))
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Back-off in milliseconds."""
+    monkeypatch.setattr(suspects, "_FIRST_PAUSE", 0.01)
+
+
+@pytest.mark.usefixtures("quick")
+def test_nobody_waits_behind_what_the_broker_hangs_up_at(tmp_path: Path) -> None:
+    """Whatever their node, the others arrive in their order, and the message itself as soon as the broker
+    takes it."""
+    poison = 7
+
+    async def body(outbox: Outbox, broker: Strict, writer: Writer) -> None:
+        await put(outbox, writer, [parcel(n, node=n % 3) for n in range(1, 31)])
+        outbox.connected(True)
+        await until(lambda: len(broker.got) == 29)
+        await until(lambda: bool(outbox.unpublishable))
+        size = len(parcel(poison).body)
+        assert outbox.unpublishable == [{"topic": "hydro/1", "bytes": size}]
+        assert await writer.submit(lambda c: len(rows.waiting(c))) >= 1
+        broker.hates = None
+        await until(lambda: len(broker.got) == 30)
+        assert outbox.unpublishable == []
+
+    broker, left = run(tmp_path / "x.db", body, Strict(poison))
+    for node in range(3):
+        mine = [n for topic, n in broker.got if topic == f"hydro/{node}" and n != poison]
+        assert mine == sorted(mine)
+    assert left == 0
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_bad_line_loses_nothing(tmp_path: Path) -> None:
+    """Connections that end for no reason of any message's: each arrives, once."""
+
+    async def body(outbox: Outbox, broker: Strict, writer: Writer) -> None:
+        await put(outbox, writer, [parcel(n, node=n % 5) for n in range(1, 51)])
+        outbox.connected(True)
+        await until(lambda: len(broker.got) == 50)
+
+    broker, left = run(tmp_path / "x.db", body, Strict(moods=12))
+    assert sorted(n for _, n in broker.got) == list(range(1, 51))
+    assert left == 0
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_node_that_is_deleted_takes_its_unpublishable_messages_along(tmp_path: Path) -> None:
+    """Nothing of it is tried again, and nothing is held."""
+
+    async def body(outbox: Outbox, broker: Strict, writer: Writer) -> None:
+        await put(outbox, writer, [parcel(n, node=1) for n in range(1, 4)])
+        outbox.connected(True)
+        await until(lambda: bool(outbox.unpublishable))
+        outbox.forget(1)
+        assert outbox.waiting == 0
+        await put(outbox, writer, [parcel(9, node=2)])
+        await until(lambda: ("hydro/2", 9) in broker.got)
+
+    run(tmp_path / "x.db", body, Strict(2))

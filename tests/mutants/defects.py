@@ -192,8 +192,8 @@ DEFECTS = (
     Defect(
         "refused-publish-without-a-pause",
         "gateway/flow/outbox.py",
-        "                asyncio.get_running_loop().call_later(_PAUSE, self._again, node_id)\n",
-        "                self._again(node_id)\n",
+        "                asyncio.get_running_loop().call_later(_PAUSE, self._again, key)\n",
+        "                self._again(key)\n",
         "tests/flow/test_outbox.py::test_a_refusal_is_not_asked_for_as_fast_as_it_comes",
     ),
     Defect(
