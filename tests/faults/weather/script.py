@@ -76,7 +76,10 @@ class Site:
     def push(self, name: str) -> None:
         """A config for a node, as soon as the gateway knows it."""
         until(lambda: self.gateway.node(name), self._patience, f"{name} known")
-        self.gateway.command("config", "push", name, str(self._folder / "config.json"))
+        words = ("config", "push", name, str(self._folder / "config.json"))
+        done = self.gateway.command(*words, timeout=self._patience)
+        if done.returncode:
+            raise TimeoutError(f"config push {name}: {done.stderr}")
 
     def play(self, acts: list[Callable[[], None]]) -> None:
         """Each in turn, and a share of the configs after each. Raises TimeoutError."""
@@ -112,8 +115,11 @@ class Site:
         return {p.parent.name: p.read_text() for p in (self._folder / "nodes").glob("*/node.log")}
 
     def broken(self) -> list[str]:
-        """A node that booted again, said that something is wrong, or a message that was half one."""
-        found = []
+        """A node that booted again or said that something is wrong, a plugin that was switched off, a
+        message that was half one."""
+        lines = self.gateway.lines
+        (self._folder / "gateway.log").write_text("\n".join(lines))
+        found = [line for line in lines if "switched off" in line]
         for name, log in self.logs().items():
             if log.count(" boot=") != 1:
                 found.append(f"{name} booted {log.count(' boot=')} times")
