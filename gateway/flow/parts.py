@@ -130,10 +130,10 @@ class Parts:
             return row.lane
         return ""
 
-    def command_answer(self, item: Item) -> str:
-        """The answer to a command that no plugin answered."""
+    def command_answer(self, item: Item, off: set[str]) -> str:
+        """The answer to a command that no plugin answered; `off` are those that cannot."""
         if not item.deliveries and not item.held:
             return answer_text(False, {"error": f"no plugin knows the command {item.kind!r}"})
-        if item.held:
-            return answer_text(False, {"error": f"plugin {item.held[0]} is switched off"})
+        if off:
+            return answer_text(False, {"error": f"plugin {min(off)} is switched off"})
         return answer_text(True, {})

@@ -77,6 +77,10 @@ class Retries:
             return False
         return self.breakers.of(plugin.name).allows(now)
 
+    def may_wait(self, lane: str, plugin: str) -> bool:
+        """True where what is held back is done as soon as the earlier event of this node is."""
+        return (lane, plugin) in self._keys and not self.breakers.of(plugin).is_open
+
     # -- what opens and what wakes -----------------------------------------------------------
 
     def hold(self, unit: Unit, plugin: str, late: Delivery | None = None) -> None:

@@ -51,12 +51,21 @@ class Units:
                 good.append(delivery)
             else:
                 self._keep_failed(unit, delivery)
+        off = self._off(item)
         for name in item.held:
-            self._keep_open(unit, name)
+            if name not in off:
+                self._keep_open(unit, name)
         self._fill(unit, good, 1)
-        if item.klass == "command" and unit.answer is None:
-            unit.answer = self._parts.command_answer(item)
+        goes_on = any(row.state == "open" for row in unit.deliveries)
+        if item.klass == "command" and unit.answer is None and not goes_on:
+            unit.answer = self._parts.command_answer(item, off)
         return unit
+
+    def _off(self, item: Item) -> set[str]:
+        """Plugins that cannot do this command now: it is refused, not done when nobody expects it."""
+        if item.klass != "command":
+            return set()
+        return {name for name in item.held if not self._parts.retries.may_wait(item.row.lane, name)}
 
     def give_up(self, item: Item, why: str) -> Unit:
         """A row that cannot be an event any more: a dead letter, and its lane goes on."""
@@ -79,6 +88,10 @@ class Units:
         unit.only = plugin
         if delivery.error is None:
             self._fill(unit, [delivery], delivery.attempts + 1)
+            if item.klass == "command":
+                unit.answer = unit.answer or answer_text(True, {})
+        elif item.klass == "command":
+            self._keep_failed(unit, delivery)
         else:
             unit.deliveries.append(
                 self.row_for(unit, plugin, delivery.attempts + 1, delivery.error)

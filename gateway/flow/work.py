@@ -164,6 +164,8 @@ class Unit:
                 journal.end_delivery(connection, self.journal_id, self.only)
             else:
                 journal.settle(connection, self.journal_id)
+            if self.answer is not None:
+                journal.answer(connection, self.journal_id, self.answer)
             return
         is_open = any(delivery.state == "open" for delivery in self.kept)
         state = journal.GATHERED if is_open else journal.DONE

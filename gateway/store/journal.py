@@ -96,6 +96,11 @@ def mark(connection: Connection, journal_id: int, state: int, answer: str | None
     )
 
 
+def answer(connection: Connection, journal_id: int, text: str) -> None:
+    """The answer to a command that took its time."""
+    connection.execute("UPDATE journal SET answer = ? WHERE id = ?", (text, journal_id))
+
+
 def state_of(connection: Connection, journal_id: int) -> int | None:
     """The row's state, None where there is no such row."""
     row = connection.execute("SELECT state FROM journal WHERE id = ?", (journal_id,)).fetchone()

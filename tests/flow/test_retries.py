@@ -231,3 +231,42 @@ def test_a_replay_waits_for_the_call_that_is_under_way(
     until(lambda: rows(tmp_path, "SELECT * FROM delivery") == [])
     marked = rows(tmp_path, "SELECT flags & 4 FROM journal WHERE kind = 'node_hello' ORDER BY id")
     assert marked == [(4,), (4,), (0,), (0,)]
+
+
+SLOW = """
+import time
+from typing import ClassVar
+from gateway import Command, Manifest
+class Brew(Command, kw_only=True):
+    kind: ClassVar[str] = "coffee.brew"
+    cups: int = 1
+@hookimpl
+def manifest():
+    return Manifest(version="1", commands=(Brew,))
+@hookimpl
+def node_message(event, tx):
+    time.sleep(0.4)
+    if event.cups > 9:
+        raise ValueError("too many cups")
+    tx.answer({"cups": event.cups})
+"""
+
+
+def test_a_command_that_takes_its_time_is_answered_when_it_is_done(
+    make: Make, tmp_path: Path
+) -> None:
+    """Its plugin is late, or busy with an earlier command of the same node: the answer is what it says
+    in the end, and one that fails then says so and is not tried again."""
+    gateway = running(make, plugins__dirs=plugin(tmp_path, "barista", SLOW), handlers__gather=0.05)
+    file = CommandFile(tmp_path / "state" / "commands.db")
+    asked = {cups: file.put("coffee.brew", "", {"cups": cups}) for cups in (1, 2, 10, 3)}
+    assert gateway._engine is not None
+    reader = gateway._engine.opened.reader
+    found = {cups: until(lambda n=n: reader.answer(n)) for cups, n in asked.items()}  # type: ignore[misc] # bound at once
+    assert [found[cups] for cups in (1, 2, 3)] == [
+        {"ok": True, "result": {"cups": cups}} for cups in (1, 2, 3)
+    ]
+    assert not found[10]["ok"]
+    assert "too many cups" in found[10]["result"]["error"]
+    until(lambda: gateway.left == 0)
+    assert rows(tmp_path, "SELECT * FROM delivery") == []
