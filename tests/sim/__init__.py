@@ -7,7 +7,7 @@
 - `ledger.py`  what everybody was told, and what must hold of it at every moment and in the end
 - `weather.py` which fault comes when
 - `world.py`   all of it together: `play(Plan(seed=7))`
-- `fleet.py`   the pure parts alone, for years: nodes, liveness, registry, twin
+- `fleet/`     the pure parts alone, for years: nodes, liveness, registry, twin
 - `soak.py`    both for as long as you like: `make soak-sim`
 
 A run that fails prints its seed and the last things that happened; `seeds.txt` keeps the seeds of

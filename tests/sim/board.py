@@ -108,10 +108,10 @@ class Board:
 
     def do(self, event: tuple[Any, ...]) -> None:
         """An event and all that follows from it; then the alarm for what is due next."""
-        events = [event]
-        while events and self.on:
-            trial = self.node.store.trial
-            for action in self.node.step(events.pop(0), self.now):
+        node, now, events = self.node, self.now, [event]
+        while events:
+            trial = node.store.trial
+            for action in node.step(events.pop(0), now):
                 if self.cuts and self.chance.random() < self.cuts:
                     self.reboot_in(self.chance.uniform(0.1, 20.0))
                     return
@@ -120,24 +120,24 @@ class Board:
                     return
                 if found is not None:
                     events.append(found)
-            if trial is not None and self.node.store.good is trial:
+            if trial is not None and node.store.good is trial:
                 self.proved.add((trial.revision, trial.sha))
-        if self.on:
-            self._set_alarm()
+        self._set_alarm(node, now)
 
-    def _set_alarm(self) -> None:
-        node = self.node
-        times = [node.trial_ends]
-        if node.connected:
-            times += [node.hello_at, node.beat_at, node.time_at]
-        else:
-            times.append(node.open_at)
+    def _set_alarm(self, node: Node, now: int) -> None:
+        due = _NEVER
         if node.store.trial and node.trial_ends is None and node.wanted is None:
-            times.append(self.now)
-        due = min((t for t in times if t is not None), default=_NEVER)
+            due = now
+        if node.connected:
+            times = node.trial_ends, node.hello_at, node.beat_at, node.time_at
+        else:
+            times = node.trial_ends, node.open_at
+        for at in times:
+            if at is not None and at < due:
+                due = at
         if self._alarm is not None:
             self._alarm.cancel()
-        when = self._born + (max(due, self.now + 1) - 1000) / 1000 + 0.0005
+        when = self._born + (max(due, now + 1) - 1000) / 1000 + 0.0005
         self._alarm = self.broker.loop.call_at(when, self._tick)
 
     def _tick(self) -> None:

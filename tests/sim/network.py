@@ -44,6 +44,8 @@ class Session:
         self.filters: list[str] = []
         self.waiting: deque[Letter] = deque()
         self.under_way: dict[int, Letter] = {}
+        self.owed: deque[tuple[float, Wire, Letter]] = deque()
+        """What is sent again if it is not acknowledged by then; the first is due first."""
         self.wire: Wire | None = None
         self.mid = 0
 
@@ -150,11 +152,11 @@ class Wire:
     def acknowledge(self, mid: int) -> None:
         """PUBACK for a letter."""
 
-        def arrive() -> None:
-            if self.session.under_way.pop(mid, None) is not None:
-                self.broker.pump(self.session)
+        self.up(self._acknowledged, mid)
 
-        self.up(arrive)
+    def _acknowledged(self, mid: int) -> None:
+        if self.session.under_way.pop(mid, None) is not None:
+            self.broker.pump(self.session)
 
     def ping(self, done: Callable[[], None]) -> None:
         """PINGREQ, PINGRESP."""
@@ -208,14 +210,13 @@ class Broker:
         self.sessions: dict[str, Session] = {}
         self.retained: dict[str, bytes] = {}
         self._filters: dict[str, list[tuple[Session, str]]] = {}
+        self._found: dict[str, list[tuple[Session, str]]] = {}
         self.forgotten = 0
         """Messages that were acknowledged and lost here."""
+        self.later = loop.call_world
+        """Call it then, as the world's own doing, whoever asks."""
 
     # -- time ----------------------------------------------------------------------------------
-
-    def later(self, when: float, function: Callable[..., None], *args: Any) -> None:
-        """Call it then, as the world's own doing, whoever asks."""
-        self.loop.call_world(when, function, *args)
 
     def later_by(self, seconds: float, function: Callable[..., None], *args: Any) -> None:
         """The same, from now."""
@@ -291,6 +292,12 @@ class Broker:
 
     def _find(self, topic: str) -> list[tuple[Session, str]]:
         """The sessions that want it, and by which filter."""
+        known = self._found.get(topic)
+        if known is None:
+            known = self._found[topic] = self._search(topic)
+        return known
+
+    def _search(self, topic: str) -> list[tuple[Session, str]]:
         found = list(self._filters.get(topic, ()))
         end = topic.find("/")
         while end >= 0:
@@ -319,9 +326,12 @@ class Broker:
         """The session wants these, and nothing else."""
         for one in session.filters:
             self._filters[_start(one)].remove((session, one))
-        session.filters = filters
         for one in filters:
             self._filters.setdefault(_start(one), []).append((session, one))
+        changed = tuple(_start(one) for one in (*session.filters, *filters))
+        session.filters = filters
+        for topic in [topic for topic in self._found if topic.startswith(changed)]:
+            del self._found[topic]
 
     def enqueue(self, session: Session, letter: Letter) -> None:
         """Into the session's queue, which has an end."""
@@ -344,15 +354,32 @@ class Broker:
             session.under_way[letter.mid] = letter
             wire.down(letter.place, wire.on_letter, letter)
             if self.by_filter:
-                self.later_by(REDELIVERY, self._again, session, wire, letter)
+                self._owe(session, wire, letter)
 
-    def _again(self, session: Session, wire: Wire, letter: Letter) -> None:
-        if session.wire is wire and session.under_way.get(letter.mid) is letter:
-            letter.dup = True
-            wire.down(letter.place, wire.on_letter, letter)
-            self.later_by(REDELIVERY, self._again, session, wire, letter)
+    def _owe(self, session: Session, wire: Wire, letter: Letter) -> None:
+        """It comes again on the same connection, until it is acknowledged."""
+        due = self.loop.time() + REDELIVERY
+        session.owed.append((due, wire, letter))
+        if len(session.owed) == 1:
+            self.later(due, self._again, session)
+
+    def _again(self, session: Session) -> None:
+        owed = session.owed
+        while owed:
+            due, wire, letter = owed[0]
+            if session.wire is not wire or session.under_way.get(letter.mid) is not letter:
+                owed.popleft()
+            elif due > self.loop.time():
+                self.later(due, self._again, session)
+                return
+            else:
+                owed.popleft()
+                letter.dup = True
+                wire.down(letter.place, wire.on_letter, letter)
+                owed.append((self.loop.time() + REDELIVERY, wire, letter))
 
 
+@lru_cache(100_000)
 def _start(pattern: str) -> str:
     """What a topic must begin with to be in this filter."""
     return pattern.partition("+")[0].partition("#")[0]

@@ -7,9 +7,9 @@ from unittest import mock
 
 import pytest
 from gateway_heartbeat.liveness import Pulse
+from gwnode import protocol
 
-from tests.sim import fleet
-from tests.sim.fleet import LAG, Fleet, Tally
+from tests.sim.fleet import LAG, Fleet, Tally, fleet, watch
 
 RATE = 1e-4
 """False offlines for each node-hour that are too many."""
@@ -47,6 +47,21 @@ def kill_any_boot(pulse: Pulse, _boot_id: Any) -> Pulse:
 @pytest.mark.timeout(300)
 def test_wills_of_other_boots_would_be_noticed() -> None:
     """The negative control: without boot ids in wills a fleet is soon said to be dead while it beats."""
-    with mock.patch.object(fleet, "will", kill_any_boot):
+    with mock.patch.object(watch, "will", kill_any_boot):
         tally = Fleet(2, 60, 600, by_filter=True).play(24)
     assert tally.wrong or tally.false_offline_rate > RATE
+
+
+def test_the_quicker_json_is_the_same_json() -> None:
+    """What a board says here is, byte for byte, what the firmware's own encoder makes of it."""
+    quick, said = fleet.encode, []
+
+    def both(message: dict[str, Any]) -> bytes:
+        said.append(message.get("message_type"))
+        found = quick(message)
+        assert found == protocol.encode(message)
+        return found
+
+    with mock.patch.object(fleet, "encode", both):
+        Fleet(5, 6, 15).play(0.2)
+    assert {"node_hello", "config_report", None} <= set(said)

@@ -114,7 +114,8 @@ def beat(pulse: Pulse, said: Beat, now: float, grace: Grace) -> Pulse:
         return pulse
     before = pulse
     if said.interval is not None and said.interval > 0:
-        pulse = pulse._replace(declared=said.interval)
+        if said.interval != pulse.declared:
+            pulse = pulse._replace(declared=said.interval)
     elif pulse.declared is None:
         pulse = pulse._replace(learnt=_learn(before, now, said.copies))
     pulse = _lives(pulse, said.boot_id, now, grace)
