@@ -15,6 +15,8 @@ from gateway.mqtt import errors
 from gateway.mqtt.client import Login
 
 TIMEOUT = 10.0
+_OVERTAKEN, _DEAF = 3, 12
+"""Looks, one for each ping, that a publish waits when a later one was answered, and when none was."""
 
 
 class Answers:
@@ -93,3 +95,32 @@ class Answers:
         if not future.done():
             future.set_exception(error)
             future.exception()  # whoever waits hears of it; nobody need
+
+
+class Overdue:
+    """Publishes without their PUBACK. A broker that restarts can forget one and stay connected: nothing
+    would ever be heard of it. Looks are counted, not seconds: what we slept through does not count."""
+
+    def __init__(self) -> None:
+        self._waiting: dict[asyncio.Future[None], None] = {}
+        self._oldest: asyncio.Future[None] | None = None
+        self._looks = 0
+        self._overtaken = False
+
+    async def wait(self, future: asyncio.Future[None]) -> None:
+        """Until it is answered."""
+        self._waiting[future] = None
+        try:
+            await future
+        finally:
+            self._overtaken = self._overtaken or next(iter(self._waiting)) is not future
+            del self._waiting[future]
+
+    def look(self, *, is_writing: bool) -> bool:
+        """True where the oldest will not be answered any more. `is_writing`: some have not left yet."""
+        oldest = next(iter(self._waiting), None)
+        if oldest is not self._oldest or is_writing:
+            self._oldest, self._looks, self._overtaken = oldest, 0, False
+        elif oldest is not None:
+            self._looks += 1
+        return self._looks >= (_OVERTAKEN if self._overtaken else _DEAF)

@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterable
 from gateway.errors import BrokerError
 from gateway.failpoint import failpoint
 from gateway.mqtt import errors, tls
-from gateway.mqtt.answers import Answers
+from gateway.mqtt.answers import Answers, Overdue
 from gateway.mqtt.client import CONNECT_TIMEOUT, Login, make
 from gateway.mqtt.reader import Arrived
 
@@ -45,6 +45,7 @@ class Connection:
         self._on_bytes = on_bytes
         self._loop = asyncio.get_running_loop()
         self._answers = Answers(login)
+        self._overdue = Overdue()
         # the number, not the socket: paho closes the socket before it tells, and a reader that is
         # not removed would hide the next connection that gets the same number
         self._fd = -1
@@ -53,8 +54,6 @@ class Connection:
         self._writing = False
         self.heard_at = time.monotonic()
         self._client = make(login, self, self._answers)
-
-    # -- life --------------------------------------------------------------------------------
 
     async def open(self) -> bool:
         """Connect; True where the broker kept our session. Raises BrokerError, AuthError."""
@@ -117,6 +116,10 @@ class Connection:
         if names := list(filters):
             await self._answers.subscribed(self._client.ask(names, wanted=False))
 
+    async def publish(self, topic: str, payload: bytes, qos: int, retain: bool) -> None:
+        """Publish, and wait for the PUBACK. Raises BrokerError."""
+        await self._overdue.wait(self.send(topic, payload, qos, retain))
+
     def send(self, topic: str, payload: bytes, qos: int, retain: bool) -> asyncio.Future[None]:
         """Publish; the future is done when the broker has it, or fails where the connection ends."""
         if self._ended:
@@ -138,6 +141,10 @@ class Connection:
             failpoint("puback.before")
             self._client.acknowledge(mids)
             failpoint("puback.after")
+
+    def has_forgotten(self) -> bool:
+        """True where a publish will have no answer any more; to be asked once for each ping."""
+        return self._overdue.look(is_writing=self._writing)
 
     def ping(self) -> None:
         """Ask for a sign of life."""

@@ -71,6 +71,15 @@ def hung_up(where: str, reason: str) -> BrokerError:
     )
 
 
+def forgetful(where: str) -> BrokerError:
+    """The connection stands, and a publish has had no answer for too long."""
+    return BrokerError(
+        f"the broker at {where} does not acknowledge what we publish",
+        why="it has most likely restarted and forgotten it; on a new connection it is sent again",
+        hint=_AGAIN,
+    )
+
+
 def silent(where: str, seconds: float) -> BrokerError:
     """The connection stands, and nobody answers on it."""
     return lost(where, f"nothing was heard of it for {seconds:g} s")

@@ -80,8 +80,6 @@ class Session:
         self._reading.set()
         self._task: asyncio.Task[None] | None = None
 
-    # -- life --------------------------------------------------------------------------------
-
     def start(self) -> None:
         """Connect in the background, again and again."""
         self._task = asyncio.ensure_future(self._run())
@@ -111,8 +109,6 @@ class Session:
             self.connected, self._since, self.error, self.reconnects, self._kept, backlog
         )
 
-    # -- use ---------------------------------------------------------------------------------
-
     def ack(self, tokens: list[Token]) -> None:
         """Acknowledge what this connection brought; older ones are stale and dropped."""
         if self._connection is not None:
@@ -122,7 +118,7 @@ class Session:
         """Publish; returns with the PUBACK. Raises BrokerError."""
         if self._connection is None or not self.connected:
             raise errors.not_connected()
-        await self._connection.send(topic, payload, qos, retain)
+        await self._connection.publish(topic, payload, qos, retain)
 
     async def subscribe(self, filters: list[str]) -> None:
         """Add filters, now or at the next connect. Raises BrokerError where the broker refuses one,
@@ -213,6 +209,9 @@ class Session:
         silent = silence.look(now, connection.heard_at if self._reading.is_set() else now)
         if silent > DEAD_AFTER:
             connection.drop(errors.silent(self._login.where, DEAD_AFTER))
+        elif connection.has_forgotten():
+            connection.drop(errors.forgetful(self._login.where))
+        if self._lost.is_set():
             return
         connection.ping()
         if self._barrier.up and self._reading.is_set():

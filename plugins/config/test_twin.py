@@ -56,6 +56,18 @@ def test_silence_is_answered_with_the_back_off() -> None:
     assert after.desired.next_at == 15.0
 
 
+@pytest.mark.parametrize("state", ["received", "applied"])
+def test_a_hello_with_the_new_config_is_soon_asked_for_its_proof(state: str) -> None:
+    """The report that it is verified was acknowledged by a broker that then forgot it: the node, which
+    has proved it, is asked again within seconds, not minutes."""
+    now, _ = twin.report(pushed(), said("report", 1, SHA["a"], state=state, seq=1), 1.0)
+    now, _ = twin.hello(now, said("hello", 1, SHA["a"], boot_id="b2", seq=1), 10.0)
+    after, actions = twin.tick(now, 10.0 + twin.FIRST_DELAY)
+    assert actions == (Send(),)
+    proof = said("report", 1, SHA["a"], state="verified", boot_id="b2", seq=2, proved=True)
+    assert kinds(twin.report(after, proof, 16.0)) == ["verified"]
+
+
 def test_a_clock_set_back_does_not_stop_the_sends() -> None:
     """A next send that lies years ahead is due now."""
     assert kinds(twin.tick(pushed(now=2e9), 1e9)) == ["send"]

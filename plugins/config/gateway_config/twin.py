@@ -234,9 +234,10 @@ def _settle(twin: Twin, now: float) -> Step:
     if desired.state not in LIVE | {"verified"}:
         return twin, ()
     if (shown.revision, shown.sha256) == (desired.revision, desired.sha256):
+        soon = now + delay(desired.step + 1)  # what it said of it may have died with a broker
         if desired.state in ("queued", "sent"):
-            return _move(twin, "received", next_at=now + MAX_DELAY)
-        return twin, ()
+            return _move(twin, "received", next_at=soon)
+        return replace(twin, desired=replace(desired, next_at=soon)) if _live(twin) else twin, ()
     if shown.revision >= desired.revision:
         # somebody else's revision: ours would be refused as old. What is verified is not fought for
         if desired.state == "verified":
@@ -287,8 +288,7 @@ def _move(
 
 
 def _live(twin: Twin) -> Desired | None:
-    desired = twin.desired
-    return desired if desired is not None and desired.state in LIVE else None
+    return twin.desired if twin.desired is not None and twin.desired.state in LIVE else None
 
 
 def _fresh_step(twin: Twin) -> Twin:
