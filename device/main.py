@@ -8,6 +8,9 @@ if sys.implementation.name != "micropython":
     import os
 
     sys.path.insert(0, os.environ.get("UMQTT_DIR", ".cache/umqtt"))
+    from gwnode import pc
+
+    pc.begin()
 
 from gwnode import run  # noqa: E402 - the path comes first
 

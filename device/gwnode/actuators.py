@@ -3,13 +3,13 @@
 # Whatever switches on has an end, by the command or by safe_limits. The safe state is what the contact
 # has without current, or what fail_safe_mode says. An answer is given when the driver has done it.
 
-from . import commands
+from . import commands, const
 from .protocol import is_integer
 
-_LONGEST_MS = 300000
-_MOST_ML = 500
-_FULL = 255
-_RUNS = ("run_pump", "dose")
+_LONGEST_MS = const(300000)
+_MOST_ML = const(500)
+_FULL = const(255)
+_RUNS = const(("run_pump", "dose"))
 
 
 class Actuator:

@@ -10,6 +10,8 @@ import os
 import sys
 import time
 
+from . import const, pc
+
 try:
     import machine
 except ImportError:
@@ -19,15 +21,12 @@ try:
 except ImportError:
     network = None
 
-IS_MICROPYTHON = sys.implementation.name == "micropython"
-_TICKS = getattr(time, "ticks_ms", None)
-_EPOCH_2000 = 946684800
-_last = _TICKS() if _TICKS else 0
-_count = 0
-_least_heap = [1 << 30]
-_DOG_MS = 8000  # an RP2040 counts no further than 8,388
+_EPOCH_2000 = const(946684800)
+_last = _count = 0
+_least_heap = 1 << 30
+_DOG_MS = const(8000)  # an RP2040 counts no further than 8,388
 _radio = []
-_CAUSES = ("PWRON", "HARD", "WDT", "DEEPSLEEP", "SOFT", "BROWN_OUT")
+_CAUSES = const(("PWRON", "HARD", "WDT", "DEEPSLEEP", "SOFT", "BROWN_OUT"))
 _FAILURES = (
     ("STAT_WRONG_PASSWORD", "wrong password"),
     ("STAT_NO_AP_FOUND", "not found"),
@@ -41,9 +40,7 @@ _FAILURES = (
 def now_ms():
     """Milliseconds since the start; never wraps, never goes back."""
     global _last, _count
-    if _TICKS is None:
-        return int(time.monotonic() * 1000)
-    ticks = _TICKS()
+    ticks = time.ticks_ms()  # pyright: ignore[reportAttributeAccessIssue] - MicroPython's own
     _count += time.ticks_diff(ticks, _last)  # pyright: ignore[reportAttributeAccessIssue] - MicroPython's own
     _last = ticks
     return _count
@@ -86,13 +83,12 @@ def hardware_id():
 
 def facts():
     """What a beat tells."""
-    free = 0
-    if IS_MICROPYTHON:
-        gc.collect()
-        free = gc.mem_free()  # pyright: ignore[reportAttributeAccessIssue] - MicroPython's own
-        _least_heap[0] = min(_least_heap[0], free)
+    global _least_heap
+    gc.collect()
+    free = gc.mem_free() if pc is None else 0  # pyright: ignore[reportAttributeAccessIssue] - MicroPython's own
+    _least_heap = min(_least_heap, free)
     found = {"uptime": now_ms() // 1000, "free_heap": free, "rssi": rssi()}
-    found["min_free_heap"] = _least_heap[0] if IS_MICROPYTHON else 0
+    found["min_free_heap"] = _least_heap
     return found
 
 
@@ -105,12 +101,9 @@ def rssi():
 
 def description():
     """board, mpy and reset_cause for the hello."""
-    if IS_MICROPYTHON:
-        version = ".".join([str(n) for n in sys.implementation.version[:3]])
-        found = {"board": getattr(sys.implementation, "_machine", sys.platform)[:60]}
-        found["mpy"] = version
-    else:
-        found = {"board": sys.platform, "mpy": "CPython %d.%d" % sys.version_info[:2]}
+    version = "%d.%d.%d" % sys.implementation.version[:3]
+    found = {"mpy": "CPython " + version if pc else version}
+    found["board"] = getattr(sys.implementation, "_machine", sys.platform)[:60]
     if machine is not None and hasattr(machine, "reset_cause"):
         found["reset_cause"] = _cause(machine.reset_cause())
     return found
@@ -200,34 +193,16 @@ def sleep(seconds):
     restart()
 
 
-def on_end():
-    """Make SIGTERM end us as Ctrl+C does. MicroPython knows no signals but that one, and a board is
-    just switched off."""
-    try:
-        import signal
-    except ImportError:
-        return
-
-    def end(*_):
-        raise KeyboardInterrupt
-
-    signal.signal(signal.SIGTERM, end)
-
-
 def traceback_of(error):
-    """The traceback as text, wherever this interpreter keeps the function for it."""
+    """The traceback as text."""
     text = io.StringIO()
-    if hasattr(sys, "print_exception"):
-        sys.print_exception(error, text)  # pyright: ignore[reportAttributeAccessIssue] - MicroPython's own
-    else:
-        import traceback
-
-        traceback.print_exception(error, file=text)
+    sys.print_exception(error, text)  # pyright: ignore[reportAttributeAccessIssue] - MicroPython's own
     return text.getvalue()
 
 
 def sleep_ms(count):
-    if _TICKS is not None:
-        time.sleep_ms(count)  # pyright: ignore[reportAttributeAccessIssue] - MicroPython's own
-    else:
-        time.sleep(count / 1000)
+    time.sleep_ms(count)  # pyright: ignore[reportAttributeAccessIssue] - MicroPython's own
+
+
+if pc:
+    from .pc import now_ms, sleep_ms, traceback_of  # noqa: F401 - a PC has them otherwise

@@ -2,11 +2,18 @@
 # Rules of this file. It works on text that the scanner has passed, never on parsed numbers: a board's
 # floats have 32 bits. Nothing is built up: the pieces go where the caller wants them, into a hash.
 
+from . import const
 from .number import canonical_number
 from .text import string
 
-_OPEN, _CLOSE, _LIST, _END, _QUOTE, _BACK, _COMMA = 0x7B, 0x7D, 0x5B, 0x5D, 0x22, 0x5C, 0x2C
-_BLANKS = b" \t\r\n"
+_OPEN = const(0x7B)
+_CLOSE = const(0x7D)
+_LIST = const(0x5B)
+_END = const(0x5D)
+_QUOTE = const(0x22)
+_BACK = const(0x5C)
+_COMMA = const(0x2C)
+_BLANKS = const(b" \t\r\n")
 _SHORT = {_QUOTE: b'\\"', _BACK: b"\\\\", 8: b"\\b", 12: b"\\f", 10: b"\\n", 13: b"\\r", 9: b"\\t"}
 
 

@@ -2,14 +2,14 @@
 # Rules of this file. It is loaded when a config has a channel with a driver, and not before. Drivers
 # are touched by actions alone: ("hardware", what, ...) out, and the same back in as an event.
 
-from . import commands, say
+from . import commands, const, say
 from .actuators import Actuator
 from .samples import Samples
 from .wiring import ACTUATORS, driver_of, wired
 
-_EVERY_MS = 10000
-_AGAIN_MS = 800  # a driver that was asked for the first half of its work
-_REPEAT_MS = 300000  # a value in its dead band is told this often all the same
+_EVERY_MS = const(10000)
+_AGAIN_MS = const(800)  # a driver that was asked for the first half of its work
+_REPEAT_MS = const(300000)  # a value in its dead band is told this often all the same
 
 
 def wanted(config, settings):

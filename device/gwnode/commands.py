@@ -6,14 +6,14 @@
 
 import json
 
-from . import follow, greeting, say
+from . import const, follow, greeting, say
 from .protocol import Refused, is_integer, is_word, same, scan, sign_command
 
-_WINDOW = 10
-_REMEMBER = 32
-_LONGEST = 9007199254740992  # 2^53
-_REPORT = ("report_config", "config_report", "get_config", "sync_config")
-_RESTART = ("restart", "reboot")
+_WINDOW = const(10)
+_REMEMBER = const(32)
+_LONGEST = const(9007199254740992)  # 2^53
+_REPORT = const(("report_config", "config_report", "get_config", "sync_config"))
+_RESTART = const(("restart", "reboot"))
 
 
 def take(node, out, now, channel, payload):

@@ -6,7 +6,7 @@
 
 import json
 
-from . import document
+from . import document, forget
 from .protocol import (
     MAX_PAYLOAD,
     MAX_REVISION,
@@ -184,7 +184,7 @@ class Store:
             return "again", "applied" if self.trial else "verified", running
         if revision <= running.revision:
             raise Refused("revision", "%d is not newer than %d" % (revision, running.revision))
-        wrong = document.problem(doc, self.settings)
+        wrong = self._problem(doc)
         if wrong:
             return "reject", revision, sha, wrong[1], wrong[0]
         # what is on trial has proved nothing: what is left as it was, is what was good
@@ -211,6 +211,15 @@ class Store:
                 return
         raise Refused("signature", "not signed by a key that counts")
 
+    def _problem(self, doc):
+        from . import (
+            check,
+        )  # not before the first config, and not after it: a small heap is better used
+
+        found = check.problem(doc, self.settings)
+        forget("check")
+        return found
+
     def _plain(self, doc, payload):
         """A document of A6.2, as the field's gateways publish it."""
         if self.floor and not self.legacy:
@@ -218,7 +227,7 @@ class Store:
         sha = sha256_hex(payload)
         if self.failed and self.failed[0] == 0 and self.failed[1] == sha:
             return "final", self.failed  # a retained one comes with every connection
-        wrong = document.problem(doc, self.settings)
+        wrong = self._problem(doc)
         if wrong:
             return "reject", 0, sha, wrong[1], wrong[0]
         kept = document.overlay(doc, self.good.values, self.good.brought)

@@ -8,11 +8,13 @@ import binascii
 import os
 import struct
 
-_HEAD = "<4sIII"
+from . import const
+
+_HEAD = const("<4sIII")
 _SIZE = struct.calcsize(_HEAD)
-_MAGIC = b"HG01"
-_PIECE = 256
-_NOT_THERE = 2  # ENOENT
+_MAGIC = const(b"HG01")
+_PIECE = const(256)
+_NOT_THERE = const(2)  # ENOENT
 
 
 def _crc(sequence, content=b""):

@@ -2,10 +2,11 @@
 # Rules of this file. Ids go from 1 to 65535 and begin again; one that is on its way is not given out
 # a second time. What nobody acknowledges is sent again with DUP, the oldest first.
 
+from . import const
 from .packets import DUP
 
-_RESEND_MS = 10000
-_REMEMBERED = 64  # ids that acked() knows
+_RESEND_MS = const(10000)
+_REMEMBERED = const(64)  # ids that acked() knows
 
 
 class Flight:

@@ -4,16 +4,16 @@
 
 import json
 
-from . import say, trial
+from . import const, say, trial
 from .protocol import MAX_REVISION, Refused, is_integer, is_name, same, scan, sign
 
-_MINUTE = 60000
-_UNHEARD = 10  # hellos without any answer: this gateway knows no receipts
-_TIME_FIRST = 5000  # a receipt brings the time too, and usually sooner
-_TIME_EVERY = 15000
-_TIME_TRIES = 40
-_YEAR_2001 = 1000000000
-_YEAR_2106 = 4294967295
+_MINUTE = const(60000)
+_UNHEARD = const(10)  # hellos without any answer: this gateway knows no receipts
+_TIME_FIRST = const(5000)  # a receipt brings the time too, and usually sooner
+_TIME_EVERY = const(15000)
+_TIME_TRIES = const(40)
+_YEAR_2001 = const(1000000000)
+_YEAR_2106 = const(4294967295)
 
 
 def begin(node, out, now):

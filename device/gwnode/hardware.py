@@ -6,11 +6,11 @@
 
 import gc
 
-from . import log
+from . import const, log
 from .ring import Ring
 from .wiring import pins_of
 
-_BLOCKS = 16
+_BLOCKS = const(16)
 
 
 class Hardware:

@@ -11,23 +11,19 @@ Inherited from umqtt.simple: the constructor, the will (set_last_will) and the c
 arguments; `ssl` is an SSLContext here with either. IPv4 only, as umqtt is.
 """
 
-import os
-import sys
+from umqtt.simple import MQTTClient
 
-from . import packets
+from . import const, packets
 from .flight import Flight
 from .wire import LinkError, Wire
 
-if hasattr(os, "getenv") and os.getenv("UMQTT_DIR"):
-    sys.path.append(os.getenv("UMQTT_DIR"))
-
-from umqtt.simple import MQTTClient
-
-_OPEN_MS = 10000  # TCP, TLS and CONNACK together
-_ANSWER_MS = 10000
-_PONG_MS = 10000
-_SLICE_MS = 500  # how long a wait may put off pings and resends
-_READS = 16  # buffers that one poll() takes in at most: a flood must not keep the caller away
+_OPEN_MS = const(10000)  # TCP, TLS and CONNACK together
+_ANSWER_MS = const(10000)
+_PONG_MS = const(10000)
+_SLICE_MS = const(500)  # how long a wait may put off pings and resends
+_READS = const(
+    16
+)  # buffers that one poll() takes in at most: a flood must not keep the caller away
 
 
 class BusyError(LinkError):

@@ -12,12 +12,12 @@
 # clock, trial.py leads a config, commands.py answers commands. No floats in any time: a board's
 # have 32 bits and know the year to two minutes.
 
-from . import follow, greeting, say, trial, trouble
+from . import const, follow, greeting, say, trial, trouble
 from .names import Names
 from .protocol import Refused
 
-_MINUTE = 60000
-_SETTLED = 10000  # a connection that lived this long was a good one
+_MINUTE = const(60000)
+_SETTLED = const(10000)  # a connection that lived this long was a good one
 
 
 class Node(Names):

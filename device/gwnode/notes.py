@@ -4,10 +4,10 @@
 
 import json
 
-from . import flash
+from . import const, flash
 
-_MOST_BAD = 5
-_ACTED = 16
+_MOST_BAD = const(5)
+_ACTED = const(16)
 
 
 class Notes:

@@ -3,8 +3,10 @@
 # back. Both are computed exactly, with integers: a token is N * 10^e, the number that a sender means
 # is the nearest m * 2^k with 53 bits of m, or fewer where k would be below -1074.
 
-_LEAST = -1074
-_NOTHING = -5000  # a payload has no room for the digits that would bring 10^-5000 back
+from . import const
+
+_LEAST = const(-1074)
+_NOTHING = const(-5000)  # a payload has no room for the digits that would bring 10^-5000 back
 
 
 def canonical_number(token):

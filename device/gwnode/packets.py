@@ -4,10 +4,14 @@
 
 import struct
 
+from . import const
+
 CONNACK, PUBLISH, PUBACK, SUBSCRIBE, SUBACK, PINGRESP = 0x20, 0x30, 0x40, 0x82, 0x90, 0xD0
 DUP, QOS1, RETAIN = 8, 2, 1
 PINGREQ, DISCONNECT = b"\xc0\0", b"\xe0\0"
-_CLEAN, _WILL, _LOGIN = 2, 4, 0xC0
+_CLEAN = const(2)
+_WILL = const(4)
+_LOGIN = const(0xC0)
 
 
 class BrokenError(Exception):

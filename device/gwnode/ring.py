@@ -6,9 +6,9 @@
 import json
 import os
 
-from . import flash
+from . import const, flash
 
-_RANGES = 8
+_RANGES = const(8)
 
 
 class Ring:

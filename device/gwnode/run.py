@@ -6,7 +6,7 @@
 import gc
 import sys
 
-from . import VERSION, board, config, crash, log
+from . import VERSION, board, config, const, crash, forget, log
 from .keeper import Keeper
 from .link import BusyError, LinkError
 from .node import Node
@@ -14,11 +14,11 @@ from .notes import Notes
 from .watchdog import Watchdog
 from .way import Way
 
-_FLUSH_MS = 800
+_FLUSH_MS = const(800)
 _WAIT_MS = 50
-_BACKLOG = 24
-_BAD_SETTINGS = 78
-_GOOD_MS = 60000  # a boot that lived this long was a good one
+_BACKLOG = const(24)
+_BAD_SETTINGS = const(78)
+_GOOD_MS = const(60000)  # a boot that lived this long was a good one
 
 
 class Runner(Keeper):
@@ -47,7 +47,6 @@ class Runner(Keeper):
 
     def run(self):
         """For ever, or until somebody ends us."""
-        board.on_end()
         log.info("node %s boot=%s version %s" % (self.node.hardware_id, self.node.boot_id, VERSION))
         try:
             while True:
@@ -216,9 +215,7 @@ def _settings(folder):
     known.setdefault("simulate", not board.has_pins())
     for name, value in board.description().items():
         known.setdefault(name, value)
-    del sys.modules["gwnode.settings"]
-    if hasattr(sys.modules["gwnode"], "settings"):
-        delattr(sys.modules["gwnode"], "settings")
+    forget("settings", "check", "wiring")
     return known
 
 

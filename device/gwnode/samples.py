@@ -3,12 +3,12 @@
 # a boot and never skip, so that what was lost can be named. A sample is here until its PUBACK; what
 # is too much for memory goes to the ring on flash, and comes back from there oldest first.
 
-from . import say
+from . import const, say
 
-_BATCH = 8  # the link's window
-_WAIT_MS = 5000  # nobody waits longer for the batch to be full
-_RESEND_MS = 30000
-_MOST = 32  # in memory
+_BATCH = const(8)  # the link's window
+_WAIT_MS = const(5000)  # nobody waits longer for the batch to be full
+_RESEND_MS = const(30000)
+_MOST = const(32)  # in memory
 
 
 class Samples:

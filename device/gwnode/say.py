@@ -2,12 +2,21 @@
 # Rules of this file. Each message carries boot_id and seq, one count for each kind and boot (B4). No
 # secret is ever put into one (B5). Lines for a person are log actions; one line for one fact.
 
-from . import VERSION, document
+from . import VERSION, const, document
 from .protocol import MAX_PAYLOAD, PROTOCOL, encode, sign
 
-_HELLO = ("reset_cause", "board", "mpy", "hardware_revision", "capabilities", "provisioning_meta")
-_HELLO += ("sleep_s",)
-_ROOM = 64  # what say() still adds to a report
+_HELLO = const(
+    (
+        "reset_cause",
+        "board",
+        "mpy",
+        "hardware_revision",
+        "capabilities",
+        "provisioning_meta",
+        "sleep_s",
+    )
+)
+_ROOM = const(64)  # what say() still adds to a report
 
 
 def say(node, out, kind, topic, message, retain=False):

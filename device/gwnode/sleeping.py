@@ -2,10 +2,10 @@
 # Rules of this file. Before it sleeps it says so, and for how long: who is asleep is not offline. A
 # trial is never slept through. Where nobody answers, the samples go to flash and the battery is saved.
 
-from . import say
+from . import const, say
 
-_IDLE_MS = 2000  # so long nothing may have come
-_AWAKE_S = 30
+_IDLE_MS = const(2000)  # so long nothing may have come
+_AWAKE_S = const(30)
 
 
 def due(node, out, now):

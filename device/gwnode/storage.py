@@ -5,9 +5,9 @@
 
 import json
 
-from . import config, flash
+from . import config, const, flash
 
-_A_DAY = 86400
+_A_DAY = const(86400)
 
 
 class Storage:

@@ -4,12 +4,24 @@
 # character of a text is found by counting on a board. Nobody asks whether the text has ended: to look
 # behind it is an IndexError, and that is a text that was cut short.
 
+from . import const
+
 MAX_PAYLOAD = 4096
 MAX_DEPTH = 16
-_SAFE = 9007199254740992  # 2^53
-_OPEN, _CLOSE, _LIST, _END, _QUOTE, _BACK = 0x7B, 0x7D, 0x5B, 0x5D, 0x22, 0x5C
-_COMMA, _COLON, _MINUS, _DOT, _ZERO, _NINE = 0x2C, 0x3A, 0x2D, 0x2E, 0x30, 0x39
-_BLANKS = b" \t\r\n"
+_SAFE = const(9007199254740992)  # 2^53
+_OPEN = const(0x7B)
+_CLOSE = const(0x7D)
+_LIST = const(0x5B)
+_END = const(0x5D)
+_QUOTE = const(0x22)
+_BACK = const(0x5C)
+_COMMA = const(0x2C)
+_COLON = const(0x3A)
+_MINUS = const(0x2D)
+_DOT = const(0x2E)
+_ZERO = const(0x30)
+_NINE = const(0x39)
+_BLANKS = const(b" \t\r\n")
 _ESCAPES = {
     _QUOTE: b'"',
     _BACK: b"\\",

@@ -4,14 +4,15 @@
 # read. cert.der and key.der (PKCS#8), where both are there, are what we show of ourselves.
 
 import os
-import sys
+
+from . import pc
 
 
 def context(folder):
     """The SSLContext for mqtt.tls. Raises OSError or ValueError with what is wrong with which file."""
     import ssl  # a board without TLS has the memory for something else
 
-    refused = (ValueError, getattr(ssl, "SSLError", ValueError))
+    refused = pc.SSLError if pc else ValueError
     made = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     made.verify_mode = ssl.CERT_REQUIRED
     try:
@@ -20,8 +21,9 @@ def context(folder):
         raise ValueError("ca.der is no certificate in DER form")
     names = os.listdir(folder or "/")
     if "cert.der" in names and "key.der" in names:
+        load = (pc or ssl.SSLContext).load_cert_chain
         try:
-            _show(made, folder, ssl)
+            load(made, _read(folder, "cert.der"), _read(folder, "key.der"))
         except refused:
             raise ValueError("cert.der and key.der are no pair in DER form")
     return made
@@ -33,19 +35,3 @@ def _read(folder, name):
             return file.read()
     except OSError:
         raise OSError("%s is not there" % name)
-
-
-def _show(made, folder, ssl):
-    if sys.implementation.name == "micropython":
-        made.load_cert_chain(_read(folder, "cert.der"), _read(folder, "key.der"))
-        return
-    # CPython takes files in PEM form only
-    import base64
-    import tempfile
-
-    key = base64.encodebytes(_read(folder, "key.der")).decode()
-    with tempfile.NamedTemporaryFile("w", suffix=".pem") as file:  # readable by us alone
-        file.write(ssl.DER_cert_to_PEM_cert(_read(folder, "cert.der")))
-        file.write("-----BEGIN PRIVATE KEY-----\n" + key + "-----END PRIVATE KEY-----\n")
-        file.flush()
-        made.load_cert_chain(file.name)

@@ -2,9 +2,9 @@
 # Rules of this file. A text is told once in a boot, and a boot tells so many; the crash of the boot before
 # is told until the broker has it.
 
-from . import say
+from . import const, say
 
-_MOST = 8
+_MOST = const(8)
 
 
 def note(node, out, now, component, text):

@@ -3,8 +3,11 @@
 # a board, and only while there is no network). The strongest known one comes first; one that the scan
 # does not see comes last, for it may be hidden. When all have failed there is a pause: 1, 2, 4 ... 60 s.
 
-_JOIN_MS = 15000
-_FIRST_PAUSE, _LONGEST_PAUSE = 1000, 60000
+from . import const
+
+_JOIN_MS = const(15000)
+_FIRST_PAUSE = const(1000)
+_LONGEST_PAUSE = const(60000)
 
 
 class Wifi:

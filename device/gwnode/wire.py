@@ -4,21 +4,15 @@ What cannot be done at once is done by a later call; what goes wrong ends as Lin
 closed. Only wait() waits, and only as long as it is told to.
 """
 
-import binascii
 import errno
 import select
 import socket
-import struct
-import sys
 
-_CPYTHON = sys.implementation.name != "micropython"
-_WRITE_MS = 10000
+from . import const, pc
+
+_WRITE_MS = const(10000)
 _AGAIN = (errno.EAGAIN, errno.EINPROGRESS, 2, 3)  # 2, 3: CPython's SSLWantRead, SSLWantWrite
 _BROKEN = select.POLLERR | select.POLLHUP
-
-
-if _CPYTHON:  # umqtt.simple 1.3.4 asks for MicroPython's old names
-    sys.modules.update({"usocket": socket, "ustruct": struct, "ubinascii": binascii})
 
 
 class LinkError(Exception):
@@ -108,8 +102,7 @@ class Wire:
 
     def _use(self, sock):
         self._sock = sock
-        # an unbuffered file speaks like MicroPython's sockets: None when it would block
-        self._stream = sock.makefile("rwb", 0) if _CPYTHON else sock
+        self._stream = pc.stream_of(sock) if pc else sock  # it gives None when it would block
         self._poller = select.poll()
         self._poller.register(sock, select.POLLIN)
 

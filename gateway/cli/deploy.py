@@ -196,6 +196,7 @@ def wanted_files(there: Mapping[str, str]) -> dict[str, Path]:
     found = {
         f"{home}/{path.relative_to(gwnode).as_posix()}": path
         for path in sorted(gwnode.rglob("*.py"))
+        if path.name != "pc.py"  # what a PC has instead of MicroPython
     }
     if umqtt is not None:
         found[_UMQTT] = umqtt / "umqtt" / "simple.py"

@@ -108,7 +108,7 @@ def test_a_bad_node_json_is_refused_by_the_node_itself(
     done = deployed(gateway, board, *words)
     assert done.returncode == 65
     assert "error: node.json is not complete: 2 problems" in done.stderr
-    assert "interval_s: seconds" in done.stderr
+    assert "interval_s: positive<=3600" in done.stderr
     assert (board.folder / "node.json").read_text() == '{"kept": 1}'
 
 

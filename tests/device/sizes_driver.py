@@ -21,7 +21,7 @@ if ROM:
 from gwnode import log, run  # noqa: E402 - the image comes first
 
 HOUR = 3600000
-log.level("error")
+log.is_quiet = True
 run._WAIT_MS = 10000  # nobody looks at a display: what is due is found within that
 runner = run.Runner(FOLDER)
 node = runner.node

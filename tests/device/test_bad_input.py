@@ -5,8 +5,7 @@ import json
 import sys
 import time
 
-from gwnode import document as documents
-from gwnode import protocol
+from gwnode import check, protocol
 from rig import SECRET, TEMP, Rig, document
 
 CONFIG = TEMP + "/config"
@@ -172,7 +171,7 @@ def test_every_field_of_the_wrong_type_is_taken_or_told_with_its_path():
     for path in paths(DOC)[::STRIDE]:
         for value in WRONG:
             doc = changed(DOC, path, value)
-            found = documents.problem(doc, rig.settings)
+            found = check.problem(doc, rig.settings)
             watch.message(CONFIG, rig.envelope(2, doc, "secret"))
             if not found and doc.get("node_secret") != "":
                 rig = run(rig, doc)

@@ -1,6 +1,6 @@
 """A channel's wiring: pins from node.json, drivers by kind, and every mistake told with its path."""
 
-from gwnode import wiring
+from gwnode import check, wiring
 
 GOOD = {
     "name": "pump",
@@ -42,8 +42,11 @@ RIGHT = {
 }
 
 
+DOC = {"node_id": "nd-1", "version": 3, "type": "ph", "gh_uid": "gh-temp", "zone_uid": "zn-temp"}
+
+
 def problem(*channels, **settings):
-    return wiring.problem(list(channels), settings)
+    return check.problem(dict(DOC, channels=list(channels), mqtt={"configured": True}), settings)
 
 
 def test_a_good_channel_has_no_problem():

@@ -47,8 +47,11 @@ def constants(house: House) -> dict[str, Any]:
     for source in house.under("device/gwnode"):
         for line in source.tree.body:
             if isinstance(line, ast.Assign) and isinstance(line.targets[0], ast.Name):
+                given = line.value
+                if isinstance(given, ast.Call) and len(given.args) == 1:  # const(value)
+                    given = given.args[0]
                 try:
-                    value = ast.literal_eval(line.value)
+                    value = ast.literal_eval(given)
                 except ValueError:
                     continue
                 found[f"{source.module.split('.')[-1]}.{line.targets[0].id}"] = value

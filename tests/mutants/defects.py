@@ -414,8 +414,8 @@ DEFECTS = (
     Defect(
         "old-command-is-carried-out",
         "device/gwnode/commands.py",
-        "_WINDOW = 10\n",
-        "_WINDOW = 100000\n",
+        "_WINDOW = const(10)\n",
+        "_WINDOW = const(100000)\n",
         "tests/device/test_commands.py::test_the_window_is_ten_seconds_on_either_side",
     ),
 )

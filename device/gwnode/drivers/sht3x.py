@@ -1,8 +1,8 @@
 """An SHT3x at pins [scl, sda] and `address` (68): HUMIDITY in percent, else degrees Celsius."""
 
-from .. import board
+from .. import board, const
 
-_SINGLE_SHOT = b"\x24\x00"  # high repeatability, no clock stretching: 15 ms
+_SINGLE_SHOT = const(b"\x24\x00")  # high repeatability, no clock stretching: 15 ms
 
 
 class Driver:

@@ -17,7 +17,7 @@ TEMP = "hydro/gh-temp/zn-temp/" + NAME + "/"
 DAY = 86400000
 JUMP_DAYS = (2, 3)  # the gateway's clock is a year ahead on the second day
 
-log.level("error")
+log.is_quiet = True
 run._WAIT_MS = 60000  # nobody looks at a display: what is due is found within that
 FIRST_ID = 62000  # so that the packet ids wrap within days too
 
