@@ -131,10 +131,18 @@ class Receipts:
                     "said_in": max(self.said.values()) - first,
                     "seconds": max(self.got.values(), default=first) - first,
                     "ms": late,
+                    "behind": self._behind(),
                     "idle": 1 - (time.process_time() - self._cpu) / took,
                 }
             )
         )
+
+    def _behind(self) -> float:
+        """Seconds by which the unluckiest got its receipt later than its place in the queue explains:
+        who spoke as the n-th is due with the n-th receipt."""
+        said = [name for name in self.said if name in self.got]  # in the order in which they spoke
+        due = sorted(self.got[name] for name in said)
+        return max((self.got[n] - at for n, at in zip(said, due, strict=True)), default=0.0)
 
 
 def build(kind: str, count: int, nodes: int, boot: int) -> list[bytes]:
