@@ -61,7 +61,8 @@ class Site:
         (folder / "config.json").write_text(json.dumps(CONFIG))
         for path in (folder / "nodes").glob("*/node.json"):
             known = json.loads(path.read_text())
-            known |= {"interval_s": 2, "trial_s": 30}
+            # a trial outlasts the weather: else going back would be right
+            known |= {"interval_s": 2, "trial_s": 300}
             known["mqtt"]["keepalive"] = 6  # half-open connections are noticed within 13 s
             path.write_text(json.dumps(known))
 
