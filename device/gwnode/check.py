@@ -62,9 +62,15 @@ def _fits(value, kind):
         if kind == "word":
             return good and 0 < len(value) <= 128
         return good and (kind != "two-letters" or len(value) == 2)
+    if kind == "pin":
+        return is_integer(value, 0, 255) or bool(value and isinstance(value, str))
     kind, _, most = kind.partition("<=")
     if kind == "name":
         return is_name(value, int(most))
+    return _counts(value, kind, most)
+
+
+def _counts(value, kind, most):
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return False
     if kind == "positive":
@@ -92,7 +98,7 @@ def _first(values, rules, before):
 
 
 def _channels(channels, settings):
-    names, taken = [], {}
+    names, taken = [], {settings.get("led"): "led"}
     for number, channel in enumerate(channels):
         path = "channels[%d]" % number
         if not isinstance(channel, dict):
@@ -119,7 +125,7 @@ def _wiring(channel, path, settings, taken):
         return path + "driver", "Unknown driver"
     path += "pin"
     for pin in pins:
-        if not (is_integer(pin, 0, 255) or (isinstance(pin, str) and pin)):
+        if not _fits(pin, "pin"):
             return path, "Missing or invalid pin"
         user = driver if driver in BUSES else path
         if taken.setdefault(pin, user) != user:

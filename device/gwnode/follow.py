@@ -11,10 +11,15 @@ def recall(node, seen, safe_mode, unix, now):
         node.wall = unix * 1000 - now
 
 
-def due(node, out, now):
-    """What is to be done by now."""
+def wire(node, out, now):
+    """The channels of the config that runs, where they are not those that are there."""
     if node.followed is not node.store.running and node.wanted is None:
         _open(node, out, now)
+
+
+def due(node, out, now):
+    """What is to be done by now."""
+    wire(node, out, now)
     if node.channels:
         node.channels.due(node, out, now)
     if node.samples:

@@ -1,7 +1,7 @@
 """What the node does next: step(event, now) -> actions. Pure: no clock, no socket, no flash, no chance."""
 # Rules of this file. `now` is a monotonic count of milliseconds that never wraps. Events and actions
 # are tuples whose first item is their name:
-#   in:  network | connected | failed why | lost why | message topic payload | oversized topic size |
+#   in:  boot | network | connected | failed why | lost why | message topic payload | oversized topic size |
 #        acked mark | saved | unsaved why | trouble component text | tick
 #   out: open mqtt will_topic will | subscribe topics | publish topic payload retain mark |
 #        save slot content record | record content | flush | close | clock unix | forget_crash |
@@ -63,6 +63,9 @@ class Node(Names):
         out = []
         getattr(self, "on_" + event[0])(out, now, *event[1:])
         return out
+
+    def on_boot(self, out, now):
+        follow.wire(self, out, now)
 
     def on_connected(self, out, now):
         self.connected = True

@@ -24,9 +24,10 @@ _GOOD_MS = const(60000)  # a boot that lived this long was a good one
 class Runner(Keeper):
     """Carries the node's actions out."""
 
+    led = None  # a crash is shown by it too, when there is no runner any more
+
     def __init__(self, folder):
         super().__init__(folder, _settings(folder))
-        self.way = Way(folder, self.settings)
         self.began = board.now_ms()
         self.link = None
         self.backlog = []  # (topic, payload, retain, mark)
@@ -40,7 +41,13 @@ class Runner(Keeper):
         self.node.crash = crash.read(folder)
         self.dog = Watchdog(folder, board.watchdog, known.get("sleep_s"))
         board.not_before(self.storage.known_time())
+        if known.get("led") is not None:
+            from .led import Led
+
+            Runner.led = Led(known)
         self.remind(self.node)
+        self._step(("boot",))  # actuators are safe before a radio or a name takes its seconds
+        self.way = Way(folder, self.settings)
         for text in self.storage.troubles:
             self.trouble(text)
         board.settled()
@@ -71,6 +78,8 @@ class Runner(Keeper):
             self._step(self.events.pop(0))
         if self.node.trusted_clock:
             self.keep_time(self.node.unix(board.now_ms()))
+        if self.led:
+            self.led.turn(self.node, board.now_ms())
         self.dog.turn(self.node.heard, self.moved)
 
     def _step(self, event):
@@ -229,5 +238,7 @@ def main(folder="/"):
         crash.keep(folder, text)
         log.error("restart after an error\n" + text)
         Notes(folder, log.error).bad_boot()
+        if Runner.led:
+            Runner.led.show(True)
         board.sleep_ms(1000)
         board.restart()

@@ -209,9 +209,11 @@ def _hash(path: Path) -> str:
 
 
 def merged(before: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
-    """What the board has, with what was given on top; the broker's section is merged by key."""
+    """What the board has, with what was given on top; the broker's section is merged by key. What was
+    given as None goes."""
     mqtt = {**(before.get("mqtt") or {}), **(given.get("mqtt") or {})}
-    return {**before, **given, "mqtt": mqtt}
+    both = {**before, **given, "mqtt": mqtt}
+    return {name: value for name, value in both.items() if value is not None}
 
 
 def der(path: Path) -> bytes:

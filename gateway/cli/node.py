@@ -88,6 +88,7 @@ _OPTIONS = (
         help="Instead of the question.",
     ),
     click.option("--broker", metavar="HOST[:PORT]", help="Where it finds the broker."),
+    click.option("--led", metavar="PIN", help="Its light: LED on a Pico W, 2 on many ESP32; off."),
     click.option(
         "--settings", type=click.Path(exists=True, dir_okay=False), help="A node.json to use."
     ),
@@ -190,6 +191,8 @@ def _wanted(
         made["node_type"] = given["node_type"]
     if given["ssid"]:
         made["wifi"] = [{"ssid": given["ssid"], "pass": _wifi_password(given)}]
+    if given["led"]:
+        made["led"] = _pin(given["led"])
     mqtt, security = operator.loaded.settings.mqtt, operator.loaded.settings.security
     made.setdefault("root", mqtt.root)
     if security.registration == "claim":
@@ -204,6 +207,11 @@ def _wanted(
         made["mqtt"] = {**(made.get("mqtt") or {}), **_our_broker(operator)}
     secure = {**there, **(made.get("mqtt") or {})}.get("tls")
     return made, mqtt.tls_ca if secure else ""
+
+
+def _pin(text: str) -> int | str | None:
+    """As node.json has it: a number, a name; None takes it away."""
+    return int(text) if text.isdecimal() else None if text == "off" else text
 
 
 def _file(path: str) -> dict[str, Any]:

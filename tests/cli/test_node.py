@@ -73,7 +73,16 @@ def test_from_a_bare_board_to_a_registered_node(
     """Files, settings, reset, hello: each step is told, and the node is in the registry. A second
     deployment copies only what was changed and keeps the settings, and a broken file is mended."""
     port = port_of(gateway)
-    words = ("--settings", str(settings), "--type", "ph", "--broker", f"127.0.0.1:{port}")
+    words = (
+        "--settings",
+        str(settings),
+        "--type",
+        "ph",
+        "--broker",
+        f"127.0.0.1:{port}",
+        "--led",
+        "LED",
+    )
     done = deployed(gateway, board, *words)
     assert done.returncode == 0, done.stderr
     assert done.stdout == f"nd-ph-{HARDWARE[6:]} is REGISTERED_BACKEND\n"
@@ -81,6 +90,7 @@ def test_from_a_bare_board_to_a_registered_node(
     for start in ("1/5 board ", "3/5 settings ", "4/5 reset ", "5/5 hello "):
         assert start in done.stderr
     kept = json.loads((board.folder / "node.json").read_text())
+    assert kept["led"] == "LED"
     assert (kept["node_type"], kept["mqtt"]) == ("ph", {"host": "127.0.0.1", "port": port})
     assert (board.folder / "main.py").read_bytes() == (ROOT / "device/main.py").read_bytes()
     assert not (board.folder / "no_watchdog").exists()

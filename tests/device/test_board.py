@@ -156,6 +156,39 @@ print(machine.done[-1].encode())
     assert not (tmp_path / "crash").exists()
 
 
+def test_the_light_shows_the_loop_and_a_crash(play: Playing, tmp_path: Path) -> None:
+    """The real loop turns it each round; when it crashes it stays on until the board begins anew."""
+    path = tmp_path / "node.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "led": "LED"}))
+    body = """
+class Pin:
+    OUT = 1
+    def __init__(self, name, mode, value):
+        machine.done.append((name, int(value)))
+    def value(self, level):
+        machine.done.append(int(level))
+machine.Pin = Pin
+turn, turns = run.Runner.turn, []
+def three(self):
+    turns.append(1)
+    if len(turns) > 3:
+        raise ValueError("the end")
+    turn(self)
+run.Runner.turn = three
+board.sleep_ms = lambda count: machine.done.append(("ms", count))
+try:
+    run.main(folder)
+except SystemExit:
+    pass
+print([word for word in machine.done if word != ("ms", 50)])
+"""
+    first, *turns, last, pause, reset = play(body)
+    assert first == ("LED", 0)
+    assert len(turns) == 3
+    assert set(turns) <= {0, 1}
+    assert (last, pause, reset) == (1, ("ms", 1000), "reset")
+
+
 def test_boots_are_told_apart(play: Playing) -> None:
     """Also where a board has no source of chance of its own."""
     many = "print(len(set([board.random_bytes(4) for _ in range(50)])))"

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from gwnode import led
 
 ROOT = Path(__file__).parents[2]
 sys.path.append(str(Path(__file__).parent))
@@ -61,3 +62,13 @@ def test_every_line_of_the_log_is_explained() -> None:
     beginnings = {text.split("%")[0].split("\n")[0].strip() for text in found} - {""}
     missing = [b for b in beginnings if f"`{b}" not in manual and f"`error: {b}" not in manual]
     assert missing == []
+
+
+def test_every_pattern_of_the_light_is_in_the_manual() -> None:
+    """led.md shows each pattern beside the state that has it, and no pattern that is none."""
+    rows = [
+        line.split(" | ") for line in (DOCS / "led.md").read_text().splitlines() if " | " in line
+    ]
+    shown = {row[1]: row[0].strip("| `") for row in rows if "#" in row[0]}
+    assert shown == led.PATTERNS
+    assert "heard" in {row[1] for row in rows}

@@ -54,6 +54,10 @@ def test_the_example_is_usable() -> None:
         ({"wifi_country": "Germany"}, "wifi_country: two-letters"),
         ({"wifi_country": 49}, "wifi_country: two-letters"),
         ({"wifi_power": "low"}, "wifi_power: performance|"),
+        ({"led": 1.5}, "led: pin"),
+        ({"led": True}, "led: pin"),
+        ({"led": ""}, "led: pin"),
+        ({"led_invert": 2}, "led_invert: true-or-false"),
     ],
 )
 def test_a_mistake_names_its_key(change: dict[str, Any], told: str) -> None:

@@ -146,3 +146,11 @@ def test_a_driver_has_all_its_pins():
     assert problem(bus, simulate=True) is None
     assert problem(dict(bus, pin=[4, 5])) is None
     assert problem(dict(GOOD, pin=[4, 5])) == ("channels[0].pin", "relay needs 1 pin(s)")
+
+
+def test_the_lights_pin_is_nobody_elses():
+    """A pump at the pin of the node's own light would run in its rhythm."""
+    assert problem(GOOD, led=5) == ("channels[0].pin", "Pin 5 is used twice")
+    assert problem(GOOD, led=6) is None
+    assert problem(GOOD, led="LED") is None
+    assert problem(GOOD, led=None) is None
