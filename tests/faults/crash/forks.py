@@ -63,11 +63,15 @@ class Forks:
         with self._lock:
             self._asked += 1
             number = self._asked
-            wish = {"number": number, "words": words, "env": dict(env), "log": str(log)}
-            assert self._process.stdin is not None
-            self._process.stdin.write(json.dumps(wish) + "\n")
-            self._process.stdin.flush()
+        self._ask(number, words=words, env=dict(env), log=str(log))
         return Forked(self, number, until(lambda: self._pids.get(number), 30, "a fork"))
+
+    def send_signal(self, number: int, which: int) -> None:
+        """Signal a child, unless it has ended.
+
+        Its parent does it: whoever else has only a process id may hit whom the system gave that next.
+        """
+        self._ask(number, signal=int(which))
 
     def end_of(self, number: int) -> int | None:
         """The exit code of a child, as `subprocess` has it; None while it lives.
@@ -75,6 +79,12 @@ class Forks:
         Not by its process id: the system gives that to another child some minutes later.
         """
         return self._ends.get(number)
+
+    def _ask(self, number: int, **wish: Any) -> None:
+        with self._lock:
+            assert self._process.stdin is not None
+            self._process.stdin.write(json.dumps({"number": number, **wish}) + "\n")
+            self._process.stdin.flush()
 
     def _read(self) -> None:
         assert self._process.stdout is not None
@@ -129,8 +139,7 @@ class Forked:
     def send_signal(self, number: int) -> None:
         """To a process that may have ended."""
         if self.returncode is None:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(self.pid, number)
+            self._forks.send_signal(self._number, number)
 
     def kill(self) -> None:
         """SIGKILL."""
@@ -186,7 +195,8 @@ class ForkedGateway(GatewayProcess):
 # -- the server ------------------------------------------------------------------------------------
 
 
-def _serve() -> None:
+def _prepare() -> None:
+    """Import everything, and shorten what waits."""
     import gateway_config  # noqa: F401 - the same
     import gateway_heartbeat  # noqa: F401 - the same
     import gateway_hello  # noqa: F401 - the same
@@ -200,6 +210,10 @@ def _serve() -> None:
         setattr(sys.modules[module], name, value)
     assert REDELIVERY[0] in embedded._CONFIG
     embedded._CONFIG = embedded._CONFIG.replace(*REDELIVERY)
+
+
+def _serve() -> None:
+    _prepare()
     children: dict[int, int] = {}
     rest = b""
     while True:
@@ -215,15 +229,24 @@ def _serve() -> None:
             break
         *lines, rest = (rest + data).split(b"\n")
         for line in lines:
-            wish = json.loads(line)
-            pid = os.fork()
-            if not pid:
-                _child(wish)
-            children[pid] = wish["number"]
-            os.write(1, f"began {wish['number']} {pid}\n".encode())
+            _grant(json.loads(line), children)
     for pid in children:
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
+
+
+def _grant(wish: dict[str, Any], children: dict[int, int]) -> None:
+    """A new child, or a signal to one that is there."""
+    if "signal" in wish:
+        for pid, number in children.items():
+            if number == wish["number"]:
+                os.kill(pid, wish["signal"])  # ours until we have asked for its end
+        return
+    pid = os.fork()
+    if not pid:
+        _child(wish)
+    children[pid] = wish["number"]
+    os.write(1, f"began {wish['number']} {pid}\n".encode())
 
 
 def _child(wish: dict[str, Any]) -> None:

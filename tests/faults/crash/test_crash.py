@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
@@ -85,3 +86,29 @@ def test_a_child_is_not_taken_for_an_earlier_one(tmp_path: Path) -> None:
             if child.pid == ended.pid:
                 break
         assert child.wait(30) != 0
+
+
+def test_a_signal_never_reaches_who_has_the_process_id_next(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A child has ended and nobody has heard of it yet; its process id is somebody else's by now."""
+    last = Path("/proc/sys/kernel/ns_last_pid")
+    if not os.access(last, os.W_OK):
+        pytest.skip("only root may choose the next process id")
+    with Forks() as forks:
+        ended = forks.fork(["version"], {}, tmp_path / "log")
+        assert ended.wait(60) == 0
+        monkeypatch.setattr(forks, "end_of", lambda _number: None)
+        while True:  # others on this machine may be given it first
+            last.write_text(str(ended.pid - 1))
+            other = subprocess.Popen(["sleep", "60"])
+            if other.pid == ended.pid:
+                break
+            other.kill()
+            other.wait(10)
+        ended.kill()
+        monkeypatch.undo()
+        forks.fork(["version"], {}, tmp_path / "log").wait(60)  # it takes its orders in turn
+        assert other.poll() is None
+        other.kill()
+        other.wait(10)

@@ -18,6 +18,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from gateway.broker import embedded
 from gateway.cli.journey import first_config
 from gateway.errors import BrokerError
 from gateway.store.commands import CommandFile
@@ -40,6 +41,20 @@ REGISTERED = "SELECT 1 FROM nodes WHERE hardware_id = ? AND lifecycle_state = 'R
 
 class Unwell(AssertionError):
     """Somebody does not recover."""
+
+
+def kill_embedded(folder: Path) -> None:
+    """SIGKILL of the embedded broker of this folder. Raises OSError, ValueError where there is none.
+
+    Its process id may be somebody else's by now: looked at and killed by a handle that cannot change.
+    """
+    text = (folder / "pid").read_text()
+    handle = os.pidfd_open(int(text))
+    try:
+        if embedded._is_ours(text.strip(), folder.resolve()):
+            signal.pidfd_send_signal(handle, signal.SIGKILL)
+    finally:
+        os.close(handle)
 
 
 class Site:
@@ -150,7 +165,7 @@ class Site:
             self._broker.start()
             return
         with suppress(OSError, ValueError):  # the gateway brings it back; it may just be coming
-            os.kill(int((self.state / "broker" / "pid").read_text()), signal.SIGKILL)
+            kill_embedded(self.state / "broker")
 
     def _kill_board(self) -> None:
         board = self._dice.choice(self.boards)
@@ -194,22 +209,24 @@ class Site:
         return self.ledger
 
     def _last_words(self) -> set[Any]:
-        """A word of each that is behind everything else. What a forgetful broker takes before the gateway
-        is back on it reaches nobody, so they are said until they arrive."""
-        said, last, again_at = set[Any](), set[Any](), 0.0
+        """A word of each, all of which arrived: what a forgetful broker takes before the gateway is back on
+        it reaches nobody, so they are said until they arrive.
 
-        def arrived() -> set[Any]:
-            nonlocal last, again_at
+        One of each is not enough: paho lets a word that is said between CONNECT and CONNACK overtake those
+        that wait, so that the older of two may arrive and the newer be forgotten.
+        """
+        last, again_at, pause = set[Any](), 0.0, 1.0
+
+        def arrived() -> bool:
+            nonlocal last, again_at, pause
+            if last and last <= set(self._keys()):
+                return True
             if time.monotonic() > again_at:
-                again_at = time.monotonic() + 1.0
                 last = {talker.say("tally") for talker in self._talkers}
-                said.update(last)
-            return said & set(self._keys())
+                again_at, pause = time.monotonic() + pause, pause * 1.5
+            return False
 
-        self._wait(
-            lambda: len({key[0] for key in arrived()}) == len(self._talkers),
-            lambda: [f"no last word of everybody, only {arrived()}"],
-        )
+        self._wait(arrived, lambda: [f"no last word of everybody, not all of {last}"])
         return last
 
     def _unwell(self) -> list[str]:
@@ -260,12 +277,12 @@ class Site:
         """What has no effect, whether the journal has it, and what the log has of trouble."""
         found = wanted - set(self._keys())
         rows = self.gateway.rows(
-            "SELECT id, at, state, flags, lane, payload FROM journal WHERE kind = 'tally'"
+            "SELECT id, at, state, flags, lane, topic, payload FROM journal WHERE kind = 'tally'"
         )
         there = [
             row
             for row in rows
-            if any(f'"n": {key[-1]},' in str(row[-1]) and row[4] in key for key in found)
+            if any(f'"n": {key[-1]},' in str(row[-1]) and key[0] in row[5] for key in found)
         ]
         words = ("plugin", " off", "given up", "ERROR", "Error", "cannot")
         said = [

@@ -9,6 +9,7 @@ import pytest
 from gateway.testing.ledger import Ledger
 from tests.faults.crash.forks import Forks
 from tests.faults.ledger.script import SCRIPT, Scene, play
+from tests.faults.ledger.site import Site
 
 
 @pytest.fixture(scope="module")
@@ -37,6 +38,32 @@ def test_what_a_forgetful_broker_loses_is_seen(forks: Forks) -> None:
     assert len(played.ledger.lost("tally")) == 10
     assert "forgot" in played.ledger.table()
     assert not played.broken()
+
+
+def test_the_last_words_have_arrived_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    """paho lets a word that is said before the CONNACK overtake those that wait, so that a broker without
+    a memory may bring the older and forget the newer one: what is waited for is what has arrived."""
+    said: list[list[str]] = []
+
+    class Parrot:
+        def __init__(self, number: int) -> None:
+            self.name = f"parrot-{number}"
+
+        def say(self, _kind: str) -> tuple[str, int]:
+            if self.name == "parrot-0":
+                said.append([])
+            said[-1].append(self.name)
+            return (self.name, len(said))
+
+    def keys(_site: Site) -> list[tuple[str, int]]:
+        first = [("parrot-0", 1), ("parrot-1", 1)] if len(said) > 1 else []
+        return [*first, ("parrot-0", 2), *[(name, 3) for name in said[2:] and said[2]]]
+
+    site = object.__new__(Site)
+    site._talkers = [Parrot(0), Parrot(1)]  # type: ignore[list-item] # what it uses of a talker
+    monkeypatch.setattr(Site, "_keys", keys)
+    monkeypatch.setattr(Site, "_supervise", lambda _site: None)
+    assert site._last_words() == {("parrot-0", 3), ("parrot-1", 3)}
 
 
 def test_the_ledger_counts() -> None:

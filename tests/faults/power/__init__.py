@@ -7,6 +7,7 @@
 - `truth.py`   what the store has to hold after each operation, and whether one does
 - `replay.py`  a power cut behind every system call
 - `sweep.py`   an error from every system call
+- `swept.py`   how far that is, in a file
 - `ext4.py`    a real file system that is shut down under the gateway
 - `flips.py`   single bits that rot
 - `soak.py`    all of it for as long as you like: `make soak`

@@ -1,10 +1,10 @@
 """`make soak-power`: what the tests try of a failing disk, at length.
 
 python -m tests.faults.power.soak [PART ...] [--states 1000000] [--flips 10000] [--crashes 1000]
-                                  [--seed N] [--jobs N]
+                                  [--seed N] [--jobs N] [--file FILE]
 
 The parts are `replay`, `sweep`, `ext4` and `flips`; all of them where none is named. Each says its
-seed, so that it can be had again.
+seed, so that it can be had again. What the sweep has done stands in FILE; it goes on where it was left.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ import os
 import sys
 import tempfile
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from itertools import count, islice
@@ -24,7 +23,7 @@ from tests.faults.power import ext4
 from tests.faults.power.flips import WRONG, Rotting
 from tests.faults.power.replay import Tally
 from tests.faults.power.rounds import fast_folder, play_round
-from tests.faults.power.sweep import every_shot
+from tests.faults.power.swept import Swept
 
 
 def in_turn(jobs: int, seeds: Iterator[int]) -> Iterator[tuple[int, Tally]]:
@@ -63,27 +62,16 @@ def replay(states: int, first: int, jobs: int) -> bool:
     return not tally.wrong
 
 
-def sweep(seed: int) -> bool:
-    """Every shot at every call."""
-    met, acknowledged, wrong, told = 0, 0, 0, time.monotonic()
-    ends: Counter[str] = Counter()
-    for found in every_shot(seed):
-        met += 1
-        acknowledged += found.acknowledged
-        ends[found.ended] += 1
-        wrong += bool(found.tally.wrong)
-        for words in found.tally.words:
-            print(f"  {found.shot}: {words}")
+def sweep(file: Path, seed: int, jobs: int) -> bool:
+    """An error from every call; what was done so far stands in the file, with its seed."""
+    swept, told = Swept(file, seed), time.monotonic()
+    print(f"I/O errors   seed {swept.seed}, {file} ({swept.failed:,} calls so far)", flush=True)
+    for _ in swept.run(jobs):
         if time.monotonic() - told > 10:
             told = time.monotonic()
-            print(
-                f"I/O errors   {met:>10,} calls failed, at {found.shot}, {wrong} wrong", flush=True
-            )
-    shown = ", ".join(f"{count} {end}" for end, count in sorted(ends.items()))
-    print(
-        f"I/O errors   {met:>10,} calls failed ({shown}), {acknowledged:,} acknowledged, {wrong} wrong"
-    )
-    return not wrong
+            print(swept.line(), flush=True)
+    print(swept.report(), flush=True)
+    return not swept.false
 
 
 def crashes(count: int, seed: int) -> bool:
@@ -133,11 +121,12 @@ def main() -> int:
     parser.add_argument("--crashes", type=int, default=1_000)
     parser.add_argument("--seed", type=int, default=int(time.time()) % 1_000_000 * 1_000)
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("--file", type=Path, default=Path(".cache/soak-sweep.json"))
     options = parser.parse_args()
     print(f"seed         {options.seed}")
     parts: dict[str, Callable[[], bool]] = {
         "flips": lambda: flips(options.flips, options.seed),
-        "sweep": lambda: sweep(options.seed),
+        "sweep": lambda: sweep(options.file, options.seed, options.jobs),
         "ext4": lambda: crashes(options.crashes, options.seed),
         "replay": lambda: replay(options.states, options.seed, options.jobs),
     }

@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from itertools import count
+from functools import lru_cache
+from itertools import count, product
 from pathlib import Path
 from typing import NamedTuple
 
 from tests.faults.power.child import DATABASE, FOLDER, Job
+from tests.faults.power.disk import Image
 from tests.faults.power.replay import Replay, Tally, lay_out
 from tests.faults.power.rounds import CHILD, fast_folder, run_child
 from tests.faults.power.trace import Event, record
@@ -48,22 +50,30 @@ class Found(NamedTuple):
     tally: Tally
 
 
-def series() -> Iterator[tuple[str, str, bool, bool]]:
-    """Every kind of failure; each has as many shots as a run has calls."""
-    for call in CALLS:
-        for error in ERRORS:
-            for for_good in (False, True):
-                for cold in (False, True):
-                    yield call, error, for_good, cold
+class Series(NamedTuple):
+    """A kind of failure; it has as many shots as a run has calls."""
+
+    call: str
+    error: str
+    for_good: bool
+    cold: bool
 
 
-def every_shot(seed: int) -> Iterator[Found]:
-    """All shots of all series."""
-    for call, error, for_good, cold in series():
-        for number in count(1):
-            found = shoot(Shot(call, error, number, for_good, cold), seed)
-            if not found.met:
-                break
+def series() -> list[Series]:
+    """Every kind of failure."""
+    return [Series(*each) for each in product(CALLS, ERRORS, (False, True), (False, True))]
+
+
+def every_shot(seed: int, which: Series, first: int = 1) -> Iterator[Found]:
+    """All shots of a series from the `first` call on. Threads make one call more or less from run to run:
+    it is over when the run has met none of three numbers in a row."""
+    missed = 0
+    for number in count(first):
+        found = shoot(Shot(which.call, which.error, number, which.for_good, which.cold), seed)
+        missed = 0 if found.met else missed + 1
+        if missed == 3:
+            return
+        if found.met:
             yield found
 
 
@@ -73,19 +83,38 @@ def shoot(shot: Shot, seed: int, **control: bool) -> Found:
         root = folder / "root"
         root.mkdir()
         first = 0
-        job = Job(str(root), seed, OPERATIONS, pages=8, **control)
+        # the log is removed by the last one who closes it, so that a reader would keep it
+        alone = shot.call == "unlink"
+        job = Job(
+            str(root), seed, OPERATIONS, pages=8, reader=not alone, lives=1 + alone, **control
+        )
+        start: Image = {}
         if shot.cold:
             first = OPERATIONS
-            run_child(job)
-            job = job._replace(first=first, last=2 * OPERATIONS, cold=True)
-        start = {str(p.relative_to(root)): p.read_bytes() for p in (root / FOLDER).iterdir()} if first else {}  # fmt: skip
-        if start:
+            start = _left_by(seed)
             lay_out(start, root)
+            job = job._replace(first=first, last=2 * OPERATIONS, cold=True)
         events = _record(shot, job._replace(attempts=4 if shot.for_good else 0))
-        replay = Replay(Truth(seed, job.last).judge, folder / "image", seed, start=start)
+        replay = Replay(_truth(seed, job.last).judge, folder / "image", seed, start=start)
         tally = replay.run(events, subsets=0, first=first)
         met = any(event.injected for event in events)
         return Found(shot, met, replay.acknowledged - first, _end(events), tally)
+
+
+@lru_cache(2)
+def _truth(seed: int, last: int) -> Truth:
+    """The same for all shots of a process: a third of a shot's time."""
+    return Truth(seed, last)
+
+
+@lru_cache(2)
+def _left_by(seed: int) -> Image:
+    """What an undisturbed run leaves, for another to begin with: half of a shot's time."""
+    with fast_folder() as folder:
+        root = folder / "root"
+        root.mkdir()
+        run_child(Job(str(root), seed, OPERATIONS, pages=8))
+        return {str(p.relative_to(root)): p.read_bytes() for p in (root / FOLDER).iterdir()}
 
 
 def _record(shot: Shot, job: Job) -> list[Event]:

@@ -10,6 +10,7 @@ from tests.faults.power import ext4
 from tests.faults.power.flips import BY_CRC, MISSING, NO_HARM, WRONG, Rotting
 from tests.faults.power.rounds import fast_folder
 from tests.faults.power.sweep import Shot, shoot
+from tests.faults.power.swept import Swept
 
 FLIPS, CRASHES = 300, 6
 SHOTS = [
@@ -21,6 +22,7 @@ SHOTS = [
     Shot("openat", "EIO", 2, for_good=False, cold=True),
     Shot("openat", "ENOSPC", 1, for_good=True, cold=True),
     Shot("fsync", "EIO", 1, for_good=False, cold=False),
+    Shot("unlink", "EIO", 1, for_good=False, cold=False),
 ]
 """A sample; `make soak-power` fires at every call."""
 
@@ -44,6 +46,25 @@ def test_a_store_that_shrugs_off_a_failed_commit_is_caught() -> None:
     """The negative control: acknowledged although the sync failed, and the check sees it."""
     found = shoot(Shot("fdatasync", "EIO", 14, for_good=True, cold=False), 1, swallow=True)
     assert found.tally.wrong
+
+
+def test_a_sweep_goes_on_where_it_was_stopped(tmp_path: Path) -> None:
+    """What was done stands in a file, with its seed; the rest is done, and nothing twice."""
+    file = tmp_path / "sweep.json"
+    begun = Swept(file, 1)
+    for each, row in begun.rows.items():
+        row.over = each[:3] != ("fsync", "EIO", False)
+        row.next = 3 if row.over or each.cold else 2
+    begun.save()
+    swept = Swept(file, 2)
+    assert (swept.seed, swept.failed) == (1, 0)
+    done = list(swept.run(1))
+    assert {each[:3] for each in done} == {("fsync", "EIO", False)}
+    assert swept.rows == Swept(file, 2).rows
+    assert all(row.over for row in swept.rows.values())
+    assert 1 <= swept.failed < 8
+    assert not swept.false
+    assert "| fsync | EIO |" in swept.report()
 
 
 @pytest.fixture
