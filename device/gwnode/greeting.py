@@ -109,8 +109,8 @@ def time_response(node, out, now, payload):
 
 
 def set_clock(node, out, now, unix_ts, trusted):
-    """From a receipt or a signed command (trusted), or from a broadcast."""
-    if not is_integer(unix_ts, _YEAR_2001, _YEAR_2106):
+    """From a receipt or a signed command (trusted), or from a broadcast: which cannot take it back."""
+    if not is_integer(unix_ts, max(_YEAR_2001, not trusted and node.past), _YEAR_2106):
         return False
     first = node.wall is None
     node.wall = unix_ts * 1000 - now

@@ -31,6 +31,7 @@ class Node(Names):
         self.connected = False
         self.since = 0  # when this connection began
         self.trusted_clock = False
+        self.past = 0  # unix seconds that are past for sure
         self.heard = False  # a receipt has counted in this boot
         self.crash = ""  # the traceback of the boot before, until it is told
         self.why = ""  # what kept us from the broker last

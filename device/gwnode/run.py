@@ -40,12 +40,14 @@ class Runner(Keeper):
         self.node = Node(known, store, board.boot_id(), board.facts, seed)
         self.node.crash = crash.read(folder)
         self.dog = Watchdog(folder, board.watchdog, known.get("sleep_s"))
-        board.not_before(self.storage.known_time())
+        self.node.past = self.storage.known_time()
+        board.not_before(self.node.past)
         if known.get("led") is not None:
             from .led import Led
 
             Runner.led = Led(known)
         self.remind(self.node)
+        self.dog.turn(store.trial or board.starved(), True)  # what hung may hang again
         self._step(("boot",))  # actuators are safe before a radio or a name takes its seconds
         self.way = Way(folder, self.settings)
         for text in self.storage.troubles:

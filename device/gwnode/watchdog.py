@@ -1,8 +1,9 @@
 """The board's watchdog: begun once the gateway has answered, fed by a loop that gets on."""
 # Rules of this file. It cannot be stopped once it runs, so it is not begun where somebody is at work on
 # the board (the file no_watchdog, which `gateway node deploy` writes before it resets the board) nor
-# where the node sleeps. Before the first receipt of a boot nothing is begun either: a board that cannot
-# reach anybody is no better off after a reset.
+# where the node sleeps. Before the first receipt of a boot it is not begun either, for a board that cannot
+# reach anybody is no better off after a reset; but behind a reset of its own, or while a config is on
+# trial, a driver may hang at once: then it begins ahead of the drivers.
 
 import os
 

@@ -96,7 +96,8 @@ print(len(writes))
 
 def test_a_hello_names_the_cause_of_the_reset(play: Playing) -> None:
     """A word, not a number that means something else on every board."""
-    assert play("print(board.description()['reset_cause'].encode())") == b"wdt"
+    body = "machine.cause = machine.WDT_RESET; print(board.description()['reset_cause'].encode())"
+    assert play(body) == b"wdt"
 
 
 def test_the_watchdog_begins_with_a_receipt(play: Playing) -> None:
@@ -109,6 +110,14 @@ for heard in (False, True, True):
 print([word for word in machine.done if word in ("watchdog", "feed")])
 """
     assert play(body) == ["watchdog", "feed", "feed"]
+
+
+def test_behind_a_watchdogs_reset_it_begins_at_once(play: Playing, tmp_path: Path) -> None:
+    """What hung may hang again before any receipt; but not where somebody is at work on the board."""
+    body = "machine.cause = machine.WDT_RESET; run.Runner(folder); print(machine.done)"
+    assert play(body) == ["watchdog", "feed"]
+    (tmp_path / "no_watchdog").touch()
+    assert play(body) == []
 
 
 def test_a_message_that_finds_no_memory_costs_the_connection_and_no_more(play: Playing) -> None:

@@ -65,6 +65,58 @@ def test_without_a_clock_nothing_is_done_but_setting_it():
     assert rig.clocks[-1] == UNIX
 
 
+def test_before_a_receipt_nobody_takes_the_clock_behind_what_is_past():
+    """A recorded set_time, or a broadcast, of before what the node kept on flash sets no clock, and no
+    command of then is done; a receipt is believed whatever it says."""
+    rig = ready()
+    rig.boot()
+    rig.wait(1)
+    rig.node.past = UNIX
+    old = UNIX - 3600
+    set_time = rig.command("set_time", ts=old, params={"unix_ts": old})
+    assert code(set_time) == ("ERROR", "timestamp_expired")
+    rig.message("hydro/time/response", {"unix_ts": old})
+    assert (rig.node.wall, rig.clocks.count(old)) == (None, 0)
+    set_time = rig.command("set_time", ts=UNIX + 60, params={"unix_ts": UNIX + 60})
+    assert code(set_time) == ("DONE", None)
+    rig.boot()
+    rig.wait(1)
+    rig.node.past = UNIX + 86400 * 365  # somebody's clock was ahead once
+    rig.receipt(SECRET, unix_ts=UNIX)
+    assert code(rig.command("report_config", cmd_id="now")) == ("DONE", None)
+
+
+def test_more_than_thirty_two_in_ten_seconds_are_busy_and_none_is_forgotten():
+    """The thirty-third is BUSY and not done; all thirty-two are still known as done; it may come again
+    under its id when the oldest can no longer be repeated."""
+    rig = ready()
+    start = rig.now
+    for number in range(32):
+        rig.wait(0.25)
+        assert code(rig.command("set_time", cmd_id="c%d" % number, params=at(rig))) == (
+            "DONE",
+            None,
+        )
+    assert rig.now - start < 10000
+    clocks = len(rig.clocks)
+    words = {"cmd_id": "more", "params": at(rig)}
+    assert code(rig.command("set_time", **words)) == ("BUSY", "command_queue_full")
+    for number in range(32):
+        assert code(rig.command("set_time", cmd_id="c%d" % number, params=at(rig))) == (
+            "DONE",
+            None,
+        )
+    assert len(rig.clocks) == clocks, "known ones are answered, not done again"
+    rig.wait(20 - (rig.now - start) / 1000 + 0.3)
+    words["params"] = at(rig)
+    assert code(rig.command("set_time", **words)) == ("DONE", None)
+    assert len(rig.clocks) == clocks + 1
+
+
+def at(rig):
+    return {"unix_ts": rig.node.unix(rig.now)}
+
+
 def test_the_window_is_ten_seconds_on_either_side():
     """Ten are in, eleven are out."""
     rig = ready()

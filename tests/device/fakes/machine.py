@@ -2,10 +2,11 @@
 
 PWRON_RESET, HARD_RESET, WDT_RESET, DEEPSLEEP_RESET, SOFT_RESET = 1, 2, 3, 4, 5
 done = []
+cause = PWRON_RESET
 
 
 def reset_cause():
-    return WDT_RESET
+    return cause
 
 
 def unique_id():
