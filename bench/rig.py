@@ -124,7 +124,9 @@ class Process:
 class Ours(Process):
     """`gateway run` with its own defaults on this broker, ready."""
 
-    def __init__(self, folder: Path, port: int, settings: str = "") -> None:
+    def __init__(
+        self, folder: Path, port: int, settings: str = "", env: Mapping[str, str] | None = None
+    ) -> None:
         """`settings` is more TOML."""
         self.state = folder / "state"
         self.started_in = 0.0
@@ -133,7 +135,8 @@ class Ours(Process):
         broker = f'[broker]\nmode = "external"\n[mqtt]\nhost = "127.0.0.1"\nport = {port}\n'
         config.write_text(f'schema_version = 1\nstate_dir = "{self.state}"\n{broker}{settings}')
         self._gateway = [sys.executable, "-m", "gateway", "--config", str(config)]
-        super().__init__([*self._gateway, "run"], folder / "log", {"PYTHONUNBUFFERED": "1"})
+        env = {"PYTHONUNBUFFERED": "1", **(env or {})}
+        super().__init__([*self._gateway, "run"], folder / "log", env)
 
     def __enter__(self) -> Self:
         began = time.monotonic()

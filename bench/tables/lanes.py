@@ -113,7 +113,7 @@ def waiting(options: Options) -> None:
     ]
     notes = (
         f"A start with a journal of status messages of {nodes:,} nodes that wait. After a SIGKILL the "
-        "first of each node is tried alone, because it may be what ended the process."
+        "first of each node is named on disk before it runs, because it may be what ended the process."
     )
     table("A long journal at the start", notes, head, rows)
 

@@ -81,7 +81,7 @@ class Dispatcher:
         batches: dict[str, list[Delivery]] = {}
         count = 0
         most = min(_BATCH, _UNDER_WAY - len(self._running))
-        if self.careful:
+        if self.careful.alone:
             most = 0 if self._lanes.running else 1
         for item in self._lanes.take(most):
             count += 1

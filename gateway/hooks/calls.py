@@ -20,7 +20,7 @@ from typing import Any
 
 from gateway.failpoint import failpoint
 from gateway.hooks.failure import Failure
-from gateway.hooks.loops import LoopThread, Pool
+from gateway.hooks.loops import LoopThread, Place, Pool
 from gateway.hooks.tx import Gathered
 from gateway.host.registry import Bound, Plugin
 
@@ -42,7 +42,7 @@ class Delivery:
 
     __slots__ = (
         "attempts", "bound", "claimed", "ended", "error", "event", "item", "node", "over",
-        "plugin", "started", "task", "tx",
+        "place", "plugin", "started", "task", "tx",
     )  # fmt: skip
 
     def __init__(self, item: Any, plugin: Plugin, bound: Bound, node: Any, tx: Gathered) -> None:
@@ -58,6 +58,8 @@ class Delivery:
         self.error: Failure | None = None
         self.started = 0.0
         self.task: asyncio.Task[None] | None = None
+        self.place: Place | None = None
+        """Where a plain call runs, until it is over."""
         self.over: asyncio.Future[None] | None = None
         """For a call that goes on alone: whoever waits for its end, on the gateway's loop."""
 
@@ -91,6 +93,7 @@ class Runner:
         self._home = home
         self._report = report
         self._finished: deque[Delivery] = deque()
+        self._overrun: list[Delivery] = []
         self._flushing = False
         self._forks = _forks[0]
 
@@ -110,7 +113,17 @@ class Runner:
             self.thread.post(delivery.task.cancel)
         elif not delivery.bound.is_async:
             self.pool.grow()  # its thread may never come back
+            self._overrun.append(delivery)
         return True
+
+    def chase(self, most: float) -> None:
+        """Interrupt plain calls that were given up and have used more than `most` seconds of CPU."""
+        left, self._overrun = self._overrun, []
+        for delivery in left:
+            with _claiming:
+                place = delivery.place
+                if place is not None and not place.interrupt(most):
+                    self._overrun.append(delivery)
 
     def _begin(self, batch: list[Delivery]) -> None:
         for delivery in batch:
@@ -176,6 +189,7 @@ class Runner:
 
     def _run_in_pool(self, delivery: Delivery) -> None:
         if self._take(delivery):
+            delivery.place = Place()
             self._run_plain(delivery)
             self.thread.post(self._flush_soon)
 
@@ -183,6 +197,8 @@ class Runner:
         if _forks[0] != self._forks:
             os._exit(0)  # the hook forked, and this is the child: there is no gateway around it
         failpoint("hook.after")
+        with _claiming:
+            delivery.place = None  # from here on this thread is the next call's
         delivery.tx.close()
         failure = None if error is None else Failure.of(error)
         if self.running.pop(delivery, _NOT_THERE) is _NOT_THERE:

@@ -7,6 +7,8 @@ for ever costs nothing but itself (rule 15).
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import ctypes
 import logging
 import queue
 import threading
@@ -18,6 +20,29 @@ log = logging.getLogger(__name__)
 _TICK = 0.25
 
 
+class GivenUp(BaseException):
+    """Raised in a plugin's code that ran over its budget and is still at work."""
+
+
+class Place:
+    """The thread that runs something, and the CPU time that it had used by then."""
+
+    def __init__(self) -> None:
+        self._ident = threading.get_ident()
+        self._cpu = time.thread_time()
+
+    def interrupt(self, most: float) -> bool:
+        """Raise GivenUp there, if it has used more than `most` seconds of CPU since: a loop that never
+        ends would take its turns for ever. What only waits is left alone: it takes nothing from anybody,
+        and is perhaps in the middle of something. Whoever asks knows that the thread is alive."""
+        clock = time.pthread_getcpuclockid(self._ident)
+        if time.clock_gettime(clock) - self._cpu <= most:
+            return False
+        raised = ctypes.py_object(GivenUp)
+        ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(self._ident), raised)
+        return True
+
+
 class LoopThread:
     """A thread with one long-lived event loop."""
 
@@ -26,6 +51,7 @@ class LoopThread:
         self.loop = asyncio.new_event_loop()
         self.thread = threading.Thread(target=self._run, name=name, daemon=True)
         self.last_tick = time.monotonic()
+        self._place: Place | None = None
         self._started = False
 
     def start(self) -> None:
@@ -51,6 +77,12 @@ class LoopThread:
     def blocked_for(self, now: float) -> float:
         """Seconds for which the loop has not come round, beyond its own tick."""
         return max(0.0, now - self.last_tick - _TICK) if self._started else 0.0
+
+    def interrupt(self, most: float) -> None:
+        """The same for what blocks the loop, once."""
+        place = self._place
+        if place is not None and self.thread.is_alive() and place.interrupt(most):
+            self._place = None
 
     def stop(self, patience: float = 1.0) -> None:
         """Cancel what runs and end the thread, if it comes round in time."""
@@ -83,6 +115,7 @@ class LoopThread:
 
     def _beat(self) -> None:
         self.last_tick = time.monotonic()
+        self._place = Place()
         self.loop.call_later(_TICK, self._beat)
 
 
@@ -128,5 +161,6 @@ class Pool:
             work = self._queue.get()
             if work is None:
                 return
-            work()
+            with contextlib.suppress(GivenUp):
+                work()
             self._idle.release()

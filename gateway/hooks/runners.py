@@ -27,6 +27,8 @@ class Runners:
         self._home = home
         self._report = report
         self._budget = budget
+        # seconds of CPU: whoever has used more is not waiting for something
+        self._idle = budget / 20
         # called on the plugin's thread as soon as a call has succeeded, before the next one there
         self.took: Callable[[Delivery], None] = lambda _delivery: None
         self._runners: dict[str, Runner] = {}
@@ -83,6 +85,11 @@ class Runners:
                 del self._runners[group]
                 self._abandoned.append(runner)
                 self.of(group).post(list(runner.waiting))
+        for runner in (*self._runners.values(), *self._abandoned):
+            runner.chase(self._idle)
+        for runner in self._abandoned:
+            if runner.thread.blocked_for(now):
+                runner.thread.interrupt(self._idle)
         return given_up
 
     def halt(self) -> None:

@@ -6,6 +6,7 @@ is still at it. What one process cannot contain stands in `docs/plugins/isolatio
 
 from __future__ import annotations
 
+import re
 import sqlite3
 import time
 from collections.abc import Callable
@@ -36,6 +37,8 @@ HOSTILE = {
     "hangs": f"{PLAIN}time.sleep(3600)\n",
     "hangs_async": f"{ASYNC}await asyncio.sleep(3600)\n",
     "blocks_its_loop": f"{ASYNC}time.sleep(3600)\n",
+    "spins": f"{PLAIN}\n    while True: pass\n",
+    "spins_async": f"{ASYNC}\n    while True: pass\n",
     "bad_sql": f"{PLAIN}tx.write('insert into nowhere values (1)')\n",
     "ends_the_transaction": f"{PLAIN}tx.write('insert or rollback into node_names values (?, 0)', "
     "event.hardware_id)\n",
@@ -62,8 +65,14 @@ def plugin(folder: Path, name: str, body: str) -> None:
     (folder / f"{name}.py").write_text(f"from gateway import hookimpl\n{body}")
 
 
-WITNESS = f"{ASYNC}tx.publish_json('hydro/seen/' + event.hardware_id, {{'at': 1}})\n"
+SEEN = "tx.publish_json('hydro/seen/' + event.hardware_id, {'at': 1})\n"
+WITNESS = f"{ASYNC}{SEEN}"
 """Another stranger's plugin, which behaves."""
+
+
+def hangs_if(head: str, condition: str) -> str:
+    """A plugin that hangs for good on some, and behaves otherwise."""
+    return f"{head}if {condition}:\n        time.sleep(3600)\n    {SEEN}"
 
 
 @pytest.mark.parametrize("name", HOSTILE)
@@ -77,7 +86,7 @@ def test_a_hostile_plugin_harms_only_itself(
     plugin(folder, "witness", WITNESS)
     gateway = make(
         plugins__dirs=[str(folder)],
-        handlers__budget=1.0 if "sleep" in HOSTILE[name] else 30.0,
+        handlers__budget=1.0 if "sleep" in HOSTILE[name] or "while" in HOSTILE[name] else 30.0,
         handlers__attempts=2,
         shutdown_grace=0.5,
     )
@@ -130,12 +139,7 @@ def test_what_a_blocked_thread_had_not_begun_is_begun_by_the_next(
 ) -> None:
     """One event blocks the plugin's loop for good: the others that were handed to that thread run on
     the thread that takes its place."""
-    body = (
-        "import time\n@hookimpl\nasync def node_hello(event, tx):\n"
-        "    if event.hardware_id == 'n0':\n        time.sleep(3600)\n"
-        "    tx.publish_json('hydro/seen/' + event.hardware_id, {'at': 1})\n"
-    )
-    plugin(tmp_path / "plugins", "stuck", body)
+    plugin(tmp_path / "plugins", "stuck", hangs_if(ASYNC, "event.hardware_id == 'n0'"))
     gateway = make(
         plugins__dirs=[str(tmp_path / "plugins")],
         handlers__budget=0.5,
@@ -154,12 +158,7 @@ def test_what_a_blocked_thread_had_not_begun_is_begun_by_the_next(
 
 def test_threads_that_hang_are_replaced(make: Make, peer: Peer, tmp_path: Path) -> None:
     """A plain hook that hangs for good on ten nodes, more than it has threads, still serves the rest."""
-    body = (
-        "import time\n@hookimpl\ndef node_hello(event, tx):\n"
-        "    if event.fw_version == 'bad':\n        time.sleep(3600)\n"
-        "    tx.publish_json('hydro/seen/' + event.hardware_id, {'at': 1})\n"
-    )
-    plugin(tmp_path / "plugins", "hangs", body)
+    plugin(tmp_path / "plugins", "hangs", hangs_if(PLAIN, "event.fw_version == 'bad'"))
     gateway = make(
         plugins__dirs=[str(tmp_path / "plugins")],
         handlers__budget=0.3,
@@ -178,13 +177,36 @@ def test_threads_that_hang_are_replaced(make: Make, peer: Peer, tmp_path: Path) 
     assert len(peer.heard("", at=1)) == NODES
 
 
+@pytest.mark.parametrize("head", [PLAIN, ASYNC], ids=["plain", "async"])
+def test_a_loop_that_never_ends_is_ended(make: Make, peer: Peer, tmp_path: Path, head: str) -> None:
+    """Pure Python that runs over its budget is interrupted: it does not take its turns for ever."""
+    spin = (
+        "ended = []\ndef spin():\n    while True: pass\n"
+        f"{head}try:\n        spin()\n    finally:\n        ended.append(event)\n"
+    )
+    plugin(tmp_path / "plugins", "spins", spin)
+    gateway = make(
+        plugins__dirs=[str(tmp_path / "plugins")], handlers__budget=0.5, handlers__attempts=1
+    )
+    gateway.start()
+    gateway.ready(20)
+    for number in range(3):
+        peer.say(HELLO, hello(f"n{number}"))
+    assert gateway._engine is not None
+    ended = (
+        gateway._engine.registry.plugins["spins"].hooks["node_hello"].function.__globals__["ended"]
+    )
+    until(lambda: len(ended) == 3, 60, "the end of three loops")
+    until(lambda: rows(tmp_path, REGISTERED) == [(3,)], 30)
+
+
 DEEDS = {
     "forks": "\n    with open(os.environ['DEEDS'], 'a') as file:\n"
     "        child = os.fork()\n        if child:\n            file.write(f'{child} ')\n",
     "closes_stdout": "\n    sys.stdout.close()\n    sys.stderr.close()\n",
     "patches_json": "json.dumps = json.loads = json.dump = json.load = None\n",
     "allocates": "if event.hardware_id == 'n0':\n        len(b'x' * (1 << 30))\n",
-    "logs": "\n    for n in range(1000):\n        logging.getLogger('mine').warning('line %d', n)\n",
+    "logs": "\n    for n in range(1000):\n        logging.getLogger('mine').warning('my line %d', n)\n",
 }
 """What a process can do to itself; none of these fails."""
 
@@ -219,6 +241,25 @@ def test_a_hostile_plugin_does_not_take_the_process_down(
         peer.close()
         if gateway.process is not None and gateway.process.poll() is None:
             gateway.kill()
+
+
+def test_a_plugin_does_not_drown_the_log(tmp_path: Path, broker: Mosquitto, peer: Peer) -> None:
+    """Of ten thousand lines at once a few are shown, the log says how many were not, and the gateway's
+    own lines are there."""
+    plugin(tmp_path / "plugins", "logs", f"{PLAIN}{DEEDS['logs']}")
+    env = {"GATEWAY__PLUGINS__DIRS": f'["{tmp_path / "plugins"}"]'}
+    with GatewayProcess(tmp_path / "state", broker.port, env=env) as gateway:
+        for number in range(10):
+            peer.say(HELLO, hello(f"n{number}"), wait=False)
+
+        def left_out() -> int:
+            said = re.findall(r"plugin logs: ([\d,]+) lines were left out", gateway.output)
+            return sum(int(count.replace(",", "")) for count in said)
+
+        until(lambda: left_out() + gateway.output.count("my line") == 10_000, 60, "all of them")
+        assert left_out() > 5_000
+        broker.restart()
+        until(lambda: "broker back" in gateway.output, 40, "a line of the gateway's own")
 
 
 def answered(gateway: GatewayProcess) -> dict[str, Any]:

@@ -220,7 +220,7 @@ class Journal(RuleBasedStateMachine):
                 journal.begin_attempt(connection, number, plugin, 2)
                 # taken again behind its node's new name; a gateway has that name in `node_names`
                 sql = "SELECT lane FROM delivery WHERE journal_id = ? AND plugin = ?"
-                (now,) = connection.execute(sql, (number, plugin)).fetchone()
+                (now,) = connection.execute(sql, (number, plugin)).fetchone() or (lane,)
                 journal.put_delivery(connection, delivery._replace(lane=now))
                 journal.settle(connection, number)
 
