@@ -17,12 +17,14 @@ from tests.faults.crash.world import World
 class Lab:
     """Lives in turn; any number of labs can be open at once."""
 
-    def __init__(self, folder: Path, forks: Forks, port: int) -> None:
+    def __init__(
+        self, folder: Path, forks: Forks, port: int, reached: dict[Life, list[str]] | None = None
+    ) -> None:
         self._folder = folder
         self._forks = forks
         self._port = port
         self._numbers = count(1)
-        self._reached: dict[Life, list[str]] = {}
+        self._reached = {} if reached is None else reached
 
     def live(self, life: Life, *terms: str) -> list[str]:
         """Live a life with these terms armed; returns those that struck."""
@@ -62,8 +64,8 @@ class Lab:
 
 
 @contextmanager
-def lab(folder: Path) -> Iterator[Lab]:
-    """A lab in a folder."""
+def lab(folder: Path, reached: dict[Life, list[str]] | None = None) -> Iterator[Lab]:
+    """A lab in a folder; labs that share `reached` find out once what a life reaches."""
     lines = ["allow_anonymous true", "max_queued_messages 0"]
     with Mosquitto(folder / "broker", lines=lines) as broker, Forks() as forks:
-        yield Lab(folder, forks, broker.port)
+        yield Lab(folder, forks, broker.port, reached)

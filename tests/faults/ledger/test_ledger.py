@@ -1,4 +1,4 @@
-"""A hundred SIGKILLs at random moments, over gateway, three kinds of broker and real nodes."""
+"""Two hundred SIGKILLs at random moments, over gateway, three kinds of broker and real nodes."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import pytest
 
 from gateway.testing.ledger import Ledger
 from tests.faults.crash.forks import Forks
-from tests.faults.ledger.script import SCRIPT, Scene, play
-from tests.faults.ledger.site import Site
+from tests.faults.ledger.script import ALL, SCRIPT, Scene, play
+from tests.faults.ledger.site import KINDS, Site
 
 
 @pytest.fixture(scope="module")
@@ -29,6 +29,14 @@ def test_whoever_is_killed_no_promise_is_broken(forks: Forks, scene: Scene) -> N
     assert not played.broken(), played.ledger.table(str(scene))
     for account in played.ledger.accounts.values():
         assert account.why or not (account.lost or account.doubles)
+
+
+def test_two_hundred_kills_are_played() -> None:
+    """Over the gateway, both kinds of mosquitto, the embedded broker and nodes."""
+    assert sum(scene.kills for scene in SCRIPT) >= 200
+    played = {(scene.broker, target) for scene in SCRIPT for target in scene.targets}
+    assert played >= {(broker, "broker") for broker in KINDS}
+    assert {target for _, target in played} == set(ALL)
 
 
 def test_what_a_forgetful_broker_loses_is_seen(forks: Forks) -> None:
