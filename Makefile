@@ -55,7 +55,7 @@ check: $(VENV)/.test-ready ## Lint and types
 	@$(BIN)/pyright --project device/pyrightconfig.json
 
 soak-flash: $(VENV)/.test-ready ## Power cuts on a node's flash: every byte and every pair, on every chip
-	@SOAK_FLASH=1 $(BIN)/python -m pytest -q -s --timeout 1200 tests/device/test_power_cuts.py $(ARGS)
+	@SOAK_FLASH=1 $(BIN)/python -m pytest -q -s --timeout 1200 tests/device/test_power_cuts.py tests/device/test_ring_cuts.py $(ARGS)
 
 soak-days: $(VENV)/.test-ready ## Ninety days of one node, in minutes
 	@SOAK_DAYS=90 $(BIN)/python -m pytest -q -s --timeout 6000 tests/device/test_days.py $(ARGS)

@@ -138,8 +138,9 @@ def blank(geometry: Geometry) -> bytes:
 
 
 @contextmanager
-def mounted(chip: Chip, geometry: Geometry, flash: Any) -> Iterator[None]:
-    """The device's flash.py works on this chip, and syncs as it would on a board: by its flush()."""
+def mounted(chip: Chip, geometry: Geometry, flash: Any) -> Iterator[Any]:
+    """The device's flash.py works on this chip, and syncs as it would on a board: by its flush(). Yields
+    the file system."""
     fs = lfs.LFSFilesystem()
     made = _config(chip, geometry)  # littlefs keeps no reference of its own
     lfs.mount(fs, made)
@@ -147,7 +148,7 @@ def mounted(chip: Chip, geometry: Geometry, flash: Any) -> Iterator[None]:
     flash.open = lambda path, mode: _File(chip, fs, path, mode)
     flash.os = SimpleNamespace()
     try:
-        yield
+        yield fs
     finally:
         del flash.open
         flash.os = before
