@@ -3,6 +3,7 @@
     python -m bench.load PORT beats COUNT NODES          publish beats as fast as they are taken
     python -m bench.load PORT status COUNT NODES         the same with status messages
     python -m bench.load PORT paced COUNT RATE KIND NODES BOOT   the same at a rate
+    python -m bench.load PORT pour COUNT RATE NODES      COUNT tallies and as many beats, RATE of both a second
     python -m bench.load PORT hellos COUNT RATE PREFIX   say hello, wait for each receipt; rate 0: at once
     python -m bench.load PORT storm COUNT SECONDS PREFIX as many connections, a hello and a receipt each
 
@@ -183,6 +184,24 @@ def paced(port: int, count: int, rate: float, kind: str, nodes: int, boot: int) 
         crowd.turn(1.0)
 
 
+def pour(port: int, count: int, rate: float, nodes: int) -> None:
+    """`count` tallies and as many beats of `nodes` nodes, `rate` of both together a second."""
+    packets = [wire.tally(f"bench-{n % nodes}", n // nodes + 1, 2 * n) for n in range(count)]
+    beats = [wire.beat(f"bench-{n % nodes}", n // nodes + 1, 2 * n + 1) for n in range(count)]
+    peer, crowd = Peer(port, wire.connect("bench-pour")), Crowd()
+    crowd.join(peer)
+    began, cpu, said = time.monotonic(), time.process_time(), 0
+    while peer.acknowledged < 2 * count:
+        due = min(count, int((time.monotonic() - began) * rate / 2) + 1)
+        if due > said:
+            pairs = zip(packets[said:due], beats[said:due], strict=True)
+            crowd.send(peer, b"".join(part for pair in pairs for part in pair))
+            said, took = due, time.monotonic() - began
+        crowd.turn(0.005 if said < count else 1.0)
+    idle = 1 - (time.process_time() - cpu) / (time.monotonic() - began)
+    print(json.dumps({"sent": 2 * count, "seconds": took, "idle": idle}))
+
+
 def hellos(port: int, count: int, rate: float, prefix: str) -> None:
     """Say hello `count` times at `rate` a second over one connection."""
     names = [f"{prefix}-{number}" for number in range(count)]
@@ -249,6 +268,8 @@ def main() -> None:
     elif name == "paced":
         kind, nodes, boot = rest
         paced(int(port), int(count), float(amount), kind, int(nodes), int(boot))
+    elif name == "pour":
+        pour(int(port), int(count), float(amount), int(rest[0]))
     elif name == "hellos":
         hellos(int(port), int(count), float(amount), *rest)
     else:

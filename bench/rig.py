@@ -75,6 +75,16 @@ class Process:
         self._process.kill()
         self._process.wait(30)
 
+    def end(self, times: int = 1) -> tuple[float, int]:
+        """SIGTERM, so many times with a pause between; the seconds until it has ended, and its code."""
+        began = time.monotonic()
+        for number in range(times):
+            if number:
+                time.sleep(0.6)  # one signal that comes twice at once is one wish
+            self._process.terminate()
+        code = self._process.wait(120)
+        return time.monotonic() - began, code
+
     def says(self, word: str) -> bool:
         """True where it has printed this."""
         if self._process.poll() is not None:

@@ -98,6 +98,12 @@ def status(node: str, seq: int, mid: int = 0, boot: int = 10) -> bytes:
     return publish(f"hydro/gh-temp/zn-temp/{node}/status", body, mid)
 
 
+def tally(node: str, seq: int, mid: int = 0) -> bytes:
+    """What a plugin of the fault lab counts."""
+    body = json.dumps({"n": seq, "boot_id": "0000000a", "seq": seq}, separators=_COMPACT).encode()
+    return publish(f"hydro/gh-1/zn-1/{node}/tally", body, mid)
+
+
 def _packet(first: int, body: bytes) -> bytes:
     return bytes([first]) + _length(len(body)) + body
 

@@ -197,3 +197,18 @@ def test_a_flood_of_telemetry_is_refused(
     until(lambda: peer.heard("hello_ack"), what="the receipt")
     until(lambda: gateway.facts()["counts"].get("received", 0) >= 101)
     assert gateway.facts()["counts"]["refused:flood"] > 50
+
+
+def test_what_the_broker_kept_is_no_flood(make: Make, peer: Peer, tmp_path: Path) -> None:
+    """Five hundred values of one node that came while the gateway was away are all taken, where live
+    ones above the rate are refused."""
+    plugins = meter(tmp_path, "journal")
+    running(make, plugins__dirs=plugins, limits__flood_rate=1.0).stop()
+    for seq in range(1, 501):
+        say_value(peer, "ph", seq, wait=seq == 500)
+    gateway = running(make, plugins__dirs=plugins, limits__flood_rate=1.0)
+    until(lambda: gateway.facts()["counts"].get("journaled", 0) == 500, 60, "all of them")
+    assert "refused:flood" not in gateway.facts()["counts"]
+    for seq in range(501, 701):
+        say_value(peer, "ph", seq, wait=False)
+    until(lambda: gateway.facts()["counts"].get("refused:flood", 0) > 50, 60, "refused ones")
