@@ -4,6 +4,7 @@ may be silent: no node is believed dead, nothing is put off, nothing is done twi
 from __future__ import annotations
 
 import json
+import os
 import signal
 import time
 from collections.abc import Iterator
@@ -19,7 +20,7 @@ from tests.faults.crash.verdict import judge
 from tests.faults.crash.world import World
 
 HOUR = 3600.0
-SILENCE = 6.0
+SILENCE = float(os.environ.get("SOAK_SILENCE", "6"))
 """A node with a beat each second is offline after three."""
 
 
