@@ -58,9 +58,9 @@ class Config:
 
 
 def pack(config):
-    """A slot's content."""
+    """A slot's content, in pieces: a small heap has no room for both of them once more."""
     head = json.dumps({"rev": config.revision, "sha": config.sha, "kept": config.kept})
-    return head.encode() + b"\n" + config.text
+    return head.encode() + b"\n", config.text
 
 
 def unpack(number, content, base):

@@ -17,8 +17,8 @@ _PIECE = const(256)
 _NOT_THERE = const(2)  # ENOENT
 
 
-def _crc(sequence, content=b""):
-    return binascii.crc32(content, binascii.crc32(struct.pack("<I", sequence))) & 0xFFFFFFFF
+def _crc(sequence):
+    return binascii.crc32(struct.pack("<I", sequence)) & 0xFFFFFFFF
 
 
 def look(path):
@@ -58,12 +58,15 @@ def read(path):
     return sequence, content
 
 
-def write(path, sequence, content):
+def write(path, sequence, *pieces):
     """Write, sync, read back. Raises OSError where the file is not what was written."""
-    crc = _crc(sequence, content)
+    crc = _crc(sequence)
+    for piece in pieces:
+        crc = binascii.crc32(piece, crc) & 0xFFFFFFFF
     with open(path, "wb") as file:
-        file.write(struct.pack(_HEAD, _MAGIC, sequence, len(content), crc))
-        file.write(content)
+        file.write(struct.pack(_HEAD, _MAGIC, sequence, sum([len(p) for p in pieces]), crc))
+        for piece in pieces:
+            file.write(piece)
         file.flush()
         if hasattr(os, "fsync") and hasattr(file, "fileno"):
             os.fsync(file.fileno())
@@ -99,10 +102,10 @@ class Pair:
         if not sequence or read(self._paths[which]) != (sequence, content):
             write(self._paths[1 - which], sequence + 1, content)
 
-    def put_as(self, sequence, content, keep):
-        """Write as this sequence to the file that has not the sequence `keep`."""
+    def put_as(self, sequence, pieces, keep):
+        """Write them as this sequence to the file that has not the sequence `keep`."""
         kept = look(self._paths[0])[0] == keep
-        write(self._paths[1 if kept else 0], sequence, content)
+        write(self._paths[1 if kept else 0], sequence, *pieces)
 
     def _newest(self):
         # which one, and its sequence; 0 where neither is whole

@@ -1,6 +1,11 @@
-"""What follows from the config that runs: channels, samples, sleep. Pure, as node.py."""
+"""What follows from the config that runs, and what is wrong with this board. Pure, as node.py."""
 # Rules of this file. What no config and no setting asks for is not even loaded. In safe mode no driver
-# runs; another config ends it, because the one that went may have been what was wrong.
+# runs; another config ends it, because the one that went may have been what was wrong. A trouble is told
+# once in a boot, and a boot tells so many; the crash of the boot before until the broker has it.
+
+from . import const, say
+
+_MOST_TROUBLES = const(8)
 
 
 def recall(node, seen, safe_mode, unix, now):
@@ -57,3 +62,35 @@ def hardware(node, out, now, what, words):
         getattr(node.samples, "on_" + what)(*words)
     elif node.channels:
         getattr(node.channels, "on_" + what)(node, out, now, *words)
+
+
+# -- troubles ---------------------------------------------------------------------------------
+
+
+def note(node, out, now, component, text):
+    """Something does not work."""
+    known = [one[1] for one in node.troubles]
+    if text not in known and len(known) < _MOST_TROUBLES:
+        node.troubles.append([component, text, False])
+        if node.connected:
+            tell(node, out, now)
+
+
+def tell(node, out, now):
+    """There is somebody."""
+    for one in node.troubles:
+        if not one[2]:
+            one[2] = True
+            say.error(node, out, now, one[0], "trouble", one[1])
+
+
+def tell_crash(node, out, now):
+    """A new connection: what is not acknowledged is told again."""
+    if node.crash:
+        say.crash(node, out, now)
+
+
+def crash_told(node, out):
+    """The broker has the crash."""
+    node.crash = ""
+    out.append(("forget_crash",))

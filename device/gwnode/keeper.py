@@ -2,8 +2,7 @@
 # Rules of this file. Flash that does not take something never ends a node: it is told, and the node goes
 # on. Drivers are loaded when the first channel asks for one.
 
-from . import board, crash, follow, log
-from .notes import Notes
+from . import board, follow, log, notes
 from .storage import Storage
 
 
@@ -15,7 +14,7 @@ class Keeper:
         self.settings = settings
         self.events = []
         self.storage = Storage(folder)
-        self.notes = Notes(folder, self.trouble)
+        self.notes = notes.Notes(folder, self.trouble)
         self.do_remember, self.do_good_boot = self.notes.remember, self.notes.good_boot
         self.hardware = None  # until a channel needs it
 
@@ -42,9 +41,9 @@ class Keeper:
 
     # -- actions ---------------------------------------------------------------------------------
 
-    def do_save(self, number, content, record):
+    def do_save(self, number, pieces, record):
         try:
-            self.storage.save(number, content, record)
+            self.storage.save(number, pieces, record)
         except (OSError, MemoryError) as error:
             # without an answer the node would wait for it for ever
             self.events.append(("unsaved", str(error) or type(error).__name__))
@@ -66,4 +65,4 @@ class Keeper:
         getattr(self.hardware, what)(*words)
 
     def do_forget_crash(self):
-        crash.forget(self.folder)
+        notes.forget_crash(self.folder)

@@ -4,7 +4,7 @@
 #   in:  boot | network | connected | failed why | lost why | message topic payload | oversized topic size |
 #        acked mark | saved | unsaved why | trouble component text | tick
 #   out: open mqtt will_topic will | subscribe topics | publish topic payload retain mark |
-#        save slot content record | record content | flush | close | clock unix | forget_crash |
+#        save slot pieces record | record content | flush | close | clock unix | forget_crash |
 #        restart why | remember cmd_id status | good_boot | sleep seconds | log text
 #   both ways: hardware what ..., see channels.py and samples.py
 # Promises: hello on every connect, repeated until a receipt that counts; beats always; a config that
@@ -12,12 +12,72 @@
 # clock, trial.py leads a config, commands.py answers commands. No floats in any time: a board's
 # have 32 bits and know the year to two minutes.
 
-from . import const, follow, greeting, say, trial, trouble
-from .names import Names
-from .protocol import Refused
+from . import const, follow, greeting, say, trial
+from .protocol import TEMP_GH, TEMP_ZONE, Refused, is_temp, temp_topic
 
 _MINUTE = const(60000)
 _SETTLED = const(10000)  # a connection that lived this long was a good one
+
+
+class Names:
+    """The part of a node that answers questions."""
+
+    def __init__(self, settings, store, seed):
+        self.settings = settings
+        self.store = store
+        self.seed = seed
+        self.root = settings.get("root", "hydro")
+        self.hardware_id = settings["hardware_id"]
+        self.seqs = {}
+        self.wall = None  # unix milliseconds minus now, once the clock is known
+
+    @property
+    def config(self):
+        return self.store.running.values
+
+    def place(self):
+        """(gh, zone, node) of the name space in which we speak."""
+        gh, zone = self.config.get("gh_uid") or TEMP_GH, self.config.get("zone_uid") or TEMP_ZONE
+        if is_temp(gh, zone):
+            return TEMP_GH, TEMP_ZONE, self.hardware_id
+        return gh, zone, self.config.get("node_id") or self.hardware_id
+
+    def topic(self, kind, channel=None):
+        parts = [self.root] + list(self.place()) + ([channel] if channel else []) + [kind]
+        return "/".join(parts)
+
+    def topics(self):
+        """Ours, and the temp ones for ever (A1)."""
+        temp = temp_topic(self.root, self.hardware_id, "")
+        names = [temp + "hello_ack"]
+        for base in (temp, self.topic("")):
+            for name in (base + "config", base + "+/command"):
+                if name not in names:
+                    names.append(name)
+        names.append(self.root + "/time/response")
+        return names
+
+    def seq(self, kind):
+        self.seqs[kind] = self.seqs.get(kind, 0) + 1
+        return self.seqs[kind]
+
+    def chance(self, most):
+        """0 to most - 1; chance comes from outside, once, as the seed."""
+        self.seed = (self.seed * 1103515245 + 12345) & 0x7FFFFFFF
+        return (self.seed >> 7) % most
+
+    def jitter(self, pause):
+        """Full jitter, but never at once again."""
+        return pause // 8 + self.chance(pause * 7 // 8)
+
+    def interval(self):
+        return self.settings.get("interval_s", 15)
+
+    def trial_ms(self):
+        return int(self.settings.get("trial_s", 120) * 1000)
+
+    def unix(self, now):
+        return (self.wall + now) // 1000 if self.wall is not None else 0
 
 
 class Node(Names):
@@ -80,8 +140,8 @@ class Node(Names):
             self.told = True
             say.final(self, out)
         say.report_all(self, out)
-        trouble.tell(self, out, now)
-        trouble.crash(self, out, now)
+        follow.tell(self, out, now)
+        follow.tell_crash(self, out, now)
 
     def on_network(self, out, now):
         """There is a network again; a house that had no power does not come back as one."""
@@ -165,7 +225,7 @@ class Node(Names):
         if mark == "plain" and on_trial and not on_trial.revision and self.wanted is None:
             trial.confirm(self, out)
         elif mark == "crash":
-            trouble.told(self, out)
+            follow.crash_told(self, out)
         elif self.samples:
             self.samples.acked(out, now, mark)
 
@@ -176,7 +236,7 @@ class Node(Names):
         trial.unsaved(self, out, now, why)
 
     def on_trouble(self, out, now, component, text):
-        trouble.note(self, out, now, component, text)
+        follow.note(self, out, now, component, text)
 
     def switch(self, out, now):
         """Everything may have changed: name space, broker, Wi-Fi. Begin the connection anew."""

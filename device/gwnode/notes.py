@@ -1,13 +1,18 @@
-"""Small things that outlive a boot: which commands acted, how many boots in a row went wrong."""
+"""Small things that outlive a boot: commands that acted, boots that went wrong, the last crash."""
 # Rules of this file. Nothing is written in the steady state: a crash counts itself, and a boot that
-# lived clears the count where there is one. A command is noted before it acts.
+# lived clears the count where there is one. A command is noted before it acts. The crash's traceback is
+# kept by functions that cannot fail, for they run when something else has: printable ASCII only, and the
+# end of the text, where the error stands. What is there already is not written again, so that a board
+# that crashes in a loop does not wear its flash.
 
 import json
+import os
 
 from . import const, flash
 
 _MOST_BAD = const(5)
 _ACTED = const(16)
+_MOST_CRASH = const(512)
 
 
 class Notes:
@@ -51,3 +56,31 @@ class Notes:
             self._pair.put(json.dumps(self._kept).encode())
         except OSError as error:
             self._trouble("notes not written: %s" % error)
+
+
+def keep_crash(folder, text):
+    """Write it; a flash that takes nothing loses it."""
+    text = "".join([c if " " <= c <= "~" or c == "\n" else "?" for c in text])[-_MOST_CRASH:]
+    try:
+        if read_crash(folder) != text:
+            with open(folder + "/crash", "w") as file:
+                file.write(text)
+    except OSError:
+        pass
+
+
+def read_crash(folder):
+    """What was kept, "" for nothing."""
+    try:
+        with open(folder + "/crash") as file:
+            return file.read(_MOST_CRASH)
+    except (OSError, UnicodeError):
+        return ""
+
+
+def forget_crash(folder):
+    """It has been told."""
+    try:
+        os.remove(folder + "/crash")
+    except OSError:
+        pass

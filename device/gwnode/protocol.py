@@ -6,12 +6,14 @@ import binascii
 import hashlib
 import json
 
+from . import const
 from .text import MAX_PAYLOAD, Refused, scan  # noqa: F401 - one door to the wire
 
 PROTOCOL = 1
 TEMP_GH = "gh-temp"
 TEMP_ZONE = "zn-temp"
 MAX_REVISION = 2147483647
+_WORD = const(b"abcdefghijklmnopqrstuvwxyz0123456789-_")
 
 
 def temp_topic(root, hardware_id, kind):
@@ -24,7 +26,8 @@ def is_temp(gh, zone):
 
 def is_word(text):
     """Letters, digits, - and _ alone (MicroPython knows no isalnum)."""
-    return all(["a" <= c <= "z" or "0" <= c <= "9" or c in "-_" for c in text.lower()])
+    # on bytes: each character that a board looks at would stay in memory as a name of its own
+    return all([c in _WORD for c in text.lower().encode()])
 
 
 def is_name(name, most=64):

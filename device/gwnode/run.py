@@ -6,11 +6,10 @@
 import gc
 import sys
 
-from . import VERSION, board, config, const, crash, forget, log
+from . import VERSION, board, config, const, forget, log, notes
 from .keeper import Keeper
 from .link import BusyError, LinkError
 from .node import Node
-from .notes import Notes
 from .watchdog import Watchdog
 from .way import Way
 
@@ -38,7 +37,7 @@ class Runner(Keeper):
         store.settings = known
         seed = int.from_bytes(board.random_bytes(3), "big")
         self.node = Node(known, store, board.boot_id(), board.facts, seed)
-        self.node.crash = crash.read(folder)
+        self.node.crash = notes.read_crash(folder)
         self.dog = Watchdog(folder, board.watchdog, known.get("sleep_s"))
         self.node.past = self.storage.known_time()
         board.not_before(self.node.past)
@@ -237,9 +236,9 @@ def main(folder="/"):
         Runner(folder).run()
     except Exception as error:  # noqa: BLE001 - a board that nobody sees must start again
         text = board.traceback_of(error)
-        crash.keep(folder, text)
+        notes.keep_crash(folder, text)
         log.error("restart after an error\n" + text)
-        Notes(folder, log.error).bad_boot()
+        notes.Notes(folder, log.error).bad_boot()
         if Runner.led:
             Runner.led.show(True)
         board.sleep_ms(1000)

@@ -40,10 +40,10 @@ class Storage:
             self.troubles.append("boot record not written: %s" % error)
             store.trial = None
 
-    def save(self, number, content, record):
-        """A slot's content for a trial; raises OSError, and what ran before is as it was."""
+    def save(self, number, pieces, record):
+        """A slot's content for a trial, in pieces; raises OSError, and what ran before is as it was."""
         self.put_record(record)
-        self._slots.put_as(number, content, json.loads(record)["good"])
+        self._slots.put_as(number, pieces, json.loads(record)["good"])
 
     def put_record(self, record):
         """The boot record; raises OSError."""

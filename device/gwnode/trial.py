@@ -51,7 +51,7 @@ def _answer_refusal(node, out, now, payload, refused):
 
 
 def _begin(node, out, config):
-    content = pack(config)  # what may find no memory comes first: nothing has changed yet
+    pieces = pack(config)  # what may find no memory comes first: nothing has changed yet
     config.text = b""  # flash will have it; a small heap need not
     if config.revision:
         say.header(node, out, "received", (config.revision, config.sha))
@@ -60,7 +60,7 @@ def _begin(node, out, config):
     node.store.begin(config)
     node.wanted = config
     # the record first: a power cut behind it finds no such slot, and the good one runs
-    out.append(("save", config.slot, content, node.store.record()))
+    out.append(("save", config.slot, pieces, node.store.record()))
 
 
 def saved(node, out, now):

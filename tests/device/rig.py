@@ -170,13 +170,13 @@ class Rig:
         self.said.append((self.now, topic, message, retain))
         return ("acked", mark) if mark and self.pubacks else None
 
-    def _save(self, slot, content, record):
+    def _save(self, slot, pieces, record):
         if self.full:
             return ("unsaved", "no space")
         self.writes += 1
         good = json.loads(record)["good"]
         self.slots = {number: self.slots[number] for number in self.slots if number == good}
-        self.slots[slot] = content
+        self.slots[slot] = b"".join(pieces)
         self.record = record
         return ("saved",)
 

@@ -117,7 +117,7 @@ def packed(store, doc, kept, size=0):
     revision = int(doc["channels"][0]["name"][1:].split("_")[0])
     text = json.dumps(doc).encode()
     made = config.Config(revision, protocol.sha256_hex(text), text, kept, doc, store.base)
-    more = size - _HEAD - len(config.pack(made))
+    more = size - _HEAD - len(b"".join(config.pack(made)))
     if more > 0:
         made.text = text + b" " * more
         made.sha = protocol.sha256_hex(made.text)

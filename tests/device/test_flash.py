@@ -148,8 +148,8 @@ class Power:
         self.dark = False
         self._real = flash.write
 
-    def write(self, path: str, sequence: int, content: bytes) -> None:
-        self._real(path, sequence, content)
+    def write(self, path: str, sequence: int, *pieces: bytes) -> None:
+        self._real(path, sequence, *pieces)
         data = Path(path).read_bytes()
         self.dark = self.left < len(data)
         self.left -= len(data)

@@ -131,10 +131,10 @@ def rom(image: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize(
     ("kind", "heap_kb", "channels"),
     [
-        ("rom", 108, []),
-        ("rom", 136, SENSORS + ACTUATORS),
-        ("image", 144, []),
-        ("image", 180, SENSORS + ACTUATORS),
+        ("rom", 98, []),
+        ("rom", 124, SENSORS + ACTUATORS),
+        ("image", 136, []),
+        ("image", 174, SENSORS + ACTUATORS),
     ],
     ids=["core in place", "full in place", "core", "full"],
 )

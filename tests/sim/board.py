@@ -211,7 +211,7 @@ class Board:
     def _acked(self, mark: str) -> None:
         self.do(("acked", mark))
 
-    def _save(self, slot: int, content: bytes, record: bytes) -> tuple[Any, ...]:
+    def _save(self, slot: int, pieces: tuple[bytes, ...], record: bytes) -> tuple[Any, ...]:
         if self.full:
             return "unsaved", "no space"
         self.record = record
@@ -220,7 +220,7 @@ class Board:
             return ("saved",)
         good = json.loads(record)["good"]
         self.slots = {number: self.slots[number] for number in self.slots if number == good}
-        self.slots[slot] = content
+        self.slots[slot] = b"".join(pieces)
         return ("saved",)
 
     def _record(self, content: bytes) -> None:

@@ -188,10 +188,10 @@ class LightNode:
         if mark:
             self._marks[number] = mark
 
-    def _save(self, slot: int, content: bytes, record: bytes) -> tuple[str]:
+    def _save(self, slot: int, pieces: tuple[bytes, ...], record: bytes) -> tuple[str]:
         good = json.loads(record)["good"]
         self.flash.slots = {n: text for n, text in self.flash.slots.items() if n == good}
-        self.flash.slots[slot], self.flash.record = content, record
+        self.flash.slots[slot], self.flash.record = b"".join(pieces), record
         return ("saved",)
 
     def _record(self, record: bytes) -> None:
