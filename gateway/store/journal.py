@@ -220,11 +220,15 @@ def replay(connection: Connection, where: str, params: Sequence[Any]) -> Replaye
     mine = f"state = 'dead' AND {where}"
     chosen = f"(SELECT journal_id FROM delivery WHERE plugin {{}} '-' AND {mine})"
     whole = f"WHERE id IN {chosen.format('=')}"
-    rows = [Row(*r) for r in connection.execute(f"SELECT {COLUMNS} FROM journal {whole}", params)]
     pairs = connection.execute(
         f"SELECT DISTINCT lane, plugin FROM delivery WHERE plugin <> '-' AND {mine}", params
     ).fetchall()
-    connection.execute(f"UPDATE journal SET state = 0, flags = flags | 4 {whole}", params)
+    # its node may have got another name since: the letter has moved with it, the row was done
+    lane = "(SELECT lane FROM delivery WHERE journal_id = journal.id AND plugin = '-')"
+    connection.execute(
+        f"UPDATE journal SET state = 0, flags = flags | 4, lane = {lane} {whole}", params
+    )
+    rows = [Row(*r) for r in connection.execute(f"SELECT {COLUMNS} FROM journal {whole}", params)]
     connection.execute(
         f"UPDATE journal SET state = 2, flags = flags | 4 WHERE id IN {chosen.format('<>')}", params
     )
@@ -232,7 +236,7 @@ def replay(connection: Connection, where: str, params: Sequence[Any]) -> Replaye
     connection.execute(
         f"UPDATE delivery SET state = 'open', attempts = 0, next_at = 0 WHERE {mine}", params
     )
-    return Replayed(pairs, [row._replace(flags=row.flags | REPLAYED) for row in rows])
+    return Replayed(pairs, rows)
 
 
 def prune(

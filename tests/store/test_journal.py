@@ -65,6 +65,19 @@ def test_a_row_is_done_when_its_last_delivery_is(db: sqlite3.Connection) -> None
     assert journal.state_of(db, 1) == journal.DONE
 
 
+def test_a_replayed_message_waits_under_the_name_that_its_node_has_by_now(
+    db: sqlite3.Connection,
+) -> None:
+    """A whole message that was given up under a node's first name waits again in the lane of its last."""
+    journal.add(db, [row(1), row(2, lane="b")])
+    journal.mark(db, 1, journal.DONE)
+    journal.put_delivery(db, journal.Delivery(1, "-", "a", "dead", 1, 0.0, "damaged"))
+    journal.move_lane(db, "a", "b")
+    replayed = journal.replay(db, "journal_id = ?", (1,))
+    assert [(r.id, r.lane, r.flags) for r in replayed.rows] == [(1, "b", journal.REPLAYED)]
+    assert [r.id for r in journal.next_of_lane(db, "b", 0, 10)] == [1, 2]
+
+
 def test_damaged_bytes_are_noticed(db: sqlite3.Connection) -> None:
     """A flipped bit in a payload makes the row not intact."""
     journal.add(db, [row(1)])

@@ -29,6 +29,8 @@ from gateway.store.sqlite import Connection, is_trouble, open_writer
 from gateway.store.writer import Operation, Writer
 
 LANES, PLUGINS = ("a", "b", "c"), ("one", "two")
+NOBODY = "-"
+"""The plugin of a message that never got to one."""
 LEAST = 1
 PAYLOAD = b"x" * 3000
 """A few of them fill a page each, so that a full disk is soon noticed."""
@@ -97,6 +99,8 @@ class Journal(RuleBasedStateMachine):
         self._folder = tempfile.TemporaryDirectory()
         self.path = Path(self._folder.name) / "gateway.db"
         self.path.write_bytes(new_store())
+        with contextlib.closing(sqlite3.connect(self.path)) as connection:
+            connection.execute("CREATE TABLE effects (journal_id INTEGER)")
         self.full = False
         self.now = 1000.0
         self.disk, self.next = Store(), Store()
@@ -174,37 +178,54 @@ class Journal(RuleBasedStateMachine):
         self.next.refused.add(row.id)
         self.next.refused = {n for n in self.next.refused if n > row.id - keep}
 
-    @rule(
-        lane=st.sampled_from(LANES), failing=st.sets(st.sampled_from(PLUGINS)), dead=st.booleans()
-    )
-    def call(self, lane: str, failing: set[str], dead: bool) -> None:
+    def waits(self, which: int) -> int:
+        """The oldest message of one of the lanes in which one waits."""
+        heads = [numbers[0] for lane in LANES if (numbers := self.next.of_lane(lane))]
+        return heads[which % len(heads)]
+
+    @precondition(lambda self: any(map(self.next.of_lane, LANES)))
+    @rule(which=st.integers(0, 2), ends=st.tuples(*[st.sampled_from(["done", "open", "dead"])] * 2))
+    def call(self, which: int, ends: tuple[str, str]) -> None:
         """The oldest message of a lane goes through the plugins; some of them raise."""
-        waiting = self.next.of_lane(lane)
-        if not waiting:
-            return
-        number, row = waiting[0], self.next.rows[waiting[0]]
-        said = "dead" if dead else "open"
-        kept = [journal.Delivery(number, p, lane, said, 1, 0.0, "why") for p in sorted(failing)]
-        row.deliveries.update(dict.fromkeys(failing, said))
-        row.state = GATHERED if "open" in row.deliveries.values() else DONE
-        state = row.state
+        number = self.waits(which)
+        row = self.next.rows[number]
+        failed = {p: end for p, end in zip(PLUGINS, ends, strict=True) if end != "done"}
+        kept = [journal.Delivery(number, p, row.lane, e, 1, 0.0, "why") for p, e in failed.items()]
+        row.deliveries.update(failed)
+        row.state = state = GATHERED if "open" in failed.values() else DONE
         self.next.calls[number] += 1
 
         def operation(connection: Connection) -> None:
             if journal.state_of(connection, number) != WAITING:
                 return  # taken again: it is there already
+            connection.execute("INSERT INTO effects VALUES (?)", (number,))
             for delivery in kept:
                 journal.put_delivery(connection, delivery)
             journal.mark(connection, number, state)
 
         self.submit(operation)
 
+    @precondition(lambda self: any(map(self.next.of_lane, LANES)))
+    @rule(which=st.integers(0, 2))
+    def give_up(self, which: int) -> None:
+        """The oldest message of a lane cannot be an event: the whole of it is a dead letter."""
+        number = self.waits(which)
+        row = self.next.rows[number]
+        letter = journal.Delivery(number, NOBODY, row.lane, "dead", 1, 0.0, "damaged")
+        row.deliveries[NOBODY], row.state = "dead", DONE
+
+        def operation(connection: Connection) -> None:
+            if journal.state_of(connection, number) == WAITING:
+                journal.put_delivery(connection, letter)
+                journal.mark(connection, number, DONE)
+
+        self.submit(operation)
+
+    @precondition(lambda self: self.next.with_delivery("open"))
     @rule(which=st.integers(0, 20), end=st.sampled_from(["done", "open", "dead"]))
     def retry(self, which: int, end: str) -> None:
         """An open delivery is tried again, at the head of its (lane, plugin)."""
         opened = self.next.with_delivery("open")
-        if not opened:
-            return
         _number, plugin = opened[which % len(opened)]
         lane = self.next.rows[_number].lane
         number = min(n for n, p in opened if p == plugin and self.next.rows[n].lane == lane)
@@ -227,19 +248,22 @@ class Journal(RuleBasedStateMachine):
             self.submit(operation)
         self.next.settle(number)
 
+    @precondition(lambda self: self.next.with_delivery("dead"))
     @rule(which=st.integers(0, 20), drop=st.booleans())
     def the_operator_sees_to_a_dead_letter(self, which: int, drop: bool) -> None:
-        """It is replayed, or dropped."""
+        """It is replayed, or dropped; a message that never got to a plugin waits again as a whole."""
         dead = self.next.with_delivery("dead")
-        if not dead:
-            return
         number, plugin = dead[which % len(dead)]
         row = self.next.rows[number]
         if drop:
             del row.deliveries[plugin]
             self.submit(lambda connection: journal.end_delivery(connection, number, plugin))
             return
-        row.deliveries[plugin], row.state = "open", GATHERED
+        if plugin == NOBODY:
+            del row.deliveries[plugin]
+            row.state = WAITING
+        else:
+            row.deliveries[plugin], row.state = "open", GATHERED
         where, values = "journal_id = ? AND plugin = ?", (number, plugin)
         self.submit(lambda connection: journal.replay(connection, where, values))
 
@@ -258,6 +282,7 @@ class Journal(RuleBasedStateMachine):
 
         def operation(connection: Connection) -> None:
             if journal.state_of(connection, number) == WAITING:
+                connection.execute("INSERT INTO effects VALUES (?)", (number,))
                 journal.mark(connection, number, DONE)
                 journal.move_lane(connection, old, new)
 
@@ -415,8 +440,10 @@ class Journal(RuleBasedStateMachine):
 
     @invariant()
     def nothing_is_called_twice(self) -> None:
-        """A message's call is committed once, whatever happened around it."""
-        assert all(count == 1 for count in self.disk.calls.values())
+        """A message's effects are there once, whatever happened around them."""
+        effects = Counter(n for (n,) in self.connection.execute("SELECT * FROM effects"))
+        assert effects == self.disk.calls
+        assert all(count == 1 for count in effects.values())
 
 
 TestJournal = Journal.TestCase
