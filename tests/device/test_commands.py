@@ -170,6 +170,16 @@ def test_the_memory_of_duplicates_is_bounded():
     assert len(rig.node.seen) == 32
 
 
+def test_what_may_come_again_is_not_forgotten_for_something_new():
+    """While all 32 are young enough to be repeated another one waits; then it is done."""
+    rig = ready()
+    for number in range(32):
+        rig.command("report_config", cmd_id="n%d" % number)
+    assert code(rig.command("report_config", cmd_id="more")) == ("BUSY", "command_queue_full")
+    rig.wait(21)
+    assert code(rig.command("report_config", cmd_id="more")) == ("DONE", None)
+
+
 def test_an_answer_has_milliseconds_and_goes_to_the_commands_channel():
     """A7.1: `ts` is in milliseconds, the topic is that of the channel."""
     rig = ready()

@@ -142,6 +142,17 @@ def test_a_trial_goes_on_behind_a_reboot():
     assert not rig.node.store.trial
 
 
+def test_a_trial_behind_a_reboot_ends_by_time_too():
+    """A reboot is no way out of a trial: without a receipt the config before it runs again."""
+    rig = Rig(trial_s=20)
+    rig.adopt()
+    rig.push(2, document(channels=[]), "secret")
+    rig.boot()
+    rig.wait(25)
+    assert not rig.node.store.trial
+    assert rig.running.revision == 1
+
+
 def test_an_end_is_an_end():
     """The same pair again is answered again, and not tried again; a newer one is (B5)."""
     rig = Rig(trial_s=20)

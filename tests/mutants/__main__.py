@@ -8,15 +8,18 @@ from __future__ import annotations
 
 import argparse
 import os
+import queue
 import shutil
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from defects import DEFECTS, Defect
+from defect import Defect
+from defects import DEFECTS
 
 ROOT = Path(__file__).parents[2]
 _FAILED = 1  # pytest: tests ran, and some failed
@@ -28,6 +31,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python tests/mutants", description=__doc__)
     parser.add_argument("names", nargs="*", metavar="NAME", help="only these defects")
     parser.add_argument("--list", action="store_true", help="print the defects and their tests")
+    parser.add_argument(
+        "--jobs", type=int, default=3, help="how many copies, each with its own test"
+    )
     asked = parser.parse_args()
     chosen = [d for d in DEFECTS if not asked.names or d.name in asked.names]
     unknown = set(asked.names) - {d.name for d in DEFECTS}
@@ -38,11 +44,11 @@ def main() -> int:
             print(f"{defect.name:36} {defect.test}")
         return 0
     with tempfile.TemporaryDirectory(prefix="mutants-") as folder:
-        return _run(chosen, Path(folder))
+        return _run(chosen, Path(folder), asked.jobs)
 
 
-def _run(chosen: list[Defect], folder: Path) -> int:
-    copy = folder / "copy"
+def _run(chosen: list[Defect], folder: Path, jobs: int) -> int:
+    copy, began = folder / "0", time.monotonic()
     _copy(copy)
     tests = sorted({defect.test for defect in chosen})
     print(f"{len(chosen)} defects, {len(tests)} tests; first without any defect")
@@ -51,8 +57,24 @@ def _run(chosen: list[Defect], folder: Path) -> int:
         print(output)
         print("these tests must pass before they can catch anything")
         return 1
-    survivors = [d.name for d in chosen if not _is_caught(copy, d)]
-    print(f"\n{len(chosen) - len(survivors)} of {len(chosen)} caught")
+    free: queue.SimpleQueue[Path] = queue.SimpleQueue()
+    for number in range(jobs):
+        if number:
+            _copy(folder / str(number))
+        free.put(folder / str(number))
+
+    def is_caught(defect: Defect) -> bool:
+        place = free.get()
+        try:
+            return _is_caught(place, defect)
+        finally:
+            free.put(place)
+
+    with ThreadPoolExecutor(jobs) as pool:
+        caught = list(pool.map(is_caught, chosen))
+    survivors = [d.name for d, was_caught in zip(chosen, caught, strict=True) if not was_caught]
+    took = time.monotonic() - began
+    print(f"\n{len(chosen) - len(survivors)} of {len(chosen)} caught in {took:.0f} s")
     for name in survivors:
         print(f"survived: {name}")
     return 1 if survivors else 0
@@ -77,7 +99,8 @@ def _is_caught(copy: Path, defect: Defect) -> bool:
 def _test(copy: Path, tests: Iterable[str]) -> tuple[int, float, str]:
     """pytest's exit code, seconds, output. A test that hangs on a defect has noticed it."""
     began = time.monotonic()
-    words = [sys.executable, "-B", "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *tests]
+    words = [sys.executable, "-B", "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider"]
+    words += ["--hypothesis-profile", "first-failure", *tests]
     # before what is installed: the copy's own plugins
     path = os.pathsep.join(map(str, [copy, *(copy / "plugins").glob("*/")]))
     env = {**os.environ, "PYTHONPATH": path, "PYTHONDONTWRITEBYTECODE": "1"}

@@ -1,0 +1,246 @@
+"""In the gateway's way of a message."""
+
+from __future__ import annotations
+
+from defect import Defect
+
+GATEWAY = (
+    Defect(
+        "puback-before-commit",
+        "gateway/flow/intake.py",
+        "        self._busy = True\n",
+        "        self._busy = True\n        self._ack(tokens)\n        tokens = []\n",
+        "tests/flow/test_intake.py::test_what_is_acknowledged_is_in_the_journal",
+    ),
+    Defect(
+        "receipt-before-commit",
+        "gateway/flow/commit.py",
+        "lambda c: apply_all(c, units, now))",
+        "lambda c: [(unit.apply(c, now), self._loop.call_soon_threadsafe("
+        "self._parts.outbox.push, unit.parcels))[0] for unit in units])",
+        "tests/flow/test_intake.py::test_a_receipt_means_that_the_node_is_on_disk",
+    ),
+    Defect(
+        "refused-not-acknowledged",
+        "gateway/flow/intake.py",
+        "                self._refuse(message, refusal, now)\n",
+        "                self._refuse(message, refusal, now)\n                self._tokens.pop()\n",
+        "tests/flow/test_intake.py::test_what_is_refused_is_acknowledged_too",
+    ),
+    Defect(
+        "dedupe-without-boot-id",
+        "gateway/flow/intake.py",
+        "|{event.boot_id}|{event.seq}",
+        "|{event.seq}",
+        "tests/flow/test_intake.py::test_a_message_is_the_same_by_boot_and_number",
+    ),
+    Defect(
+        "old-beat-without-boot-id",
+        "gateway/flow/recent.py",
+        "        if boot == event.boot_id and event.seq <= seq:",
+        "        if event.seq <= seq:",
+        "tests/flow/test_intake.py::test_a_beat_of_the_next_boot_is_no_old_one",
+    ),
+    Defect(
+        "failed-commit-is-success",
+        "gateway/store/writer.py",
+        "            except (Error, OSError, MemoryError) as error:\n                self._trouble(error)\n",
+        "            except (Error, OSError, MemoryError):\n                return [None] * len(group)\n",
+        "tests/store/test_writer.py::test_a_commit_that_failed_is_taken_again_on_a_new_connection",
+    ),
+    Defect(
+        "failed-commit-keeps-its-connection",
+        "gateway/store/writer.py",
+        "                self._drop_connection()\n",
+        "",
+        "tests/store/test_writer.py::test_a_commit_that_failed_is_taken_again_on_a_new_connection",
+    ),
+    Defect(
+        "synchronous-off",
+        "gateway/store/sqlite.py",
+        '            connection.execute(f"PRAGMA synchronous={synchronous}").fetchall()\n'
+        '            _expect(connection, "PRAGMA synchronous", LEVELS[synchronous])\n',
+        '            connection.execute("PRAGMA synchronous=OFF").fetchall()\n',
+        "tests/store/test_sqlite.py::test_the_writer_is_durable",
+    ),
+    Defect(
+        "folder-not-synced",
+        "gateway/store/sqlite.py",
+        "        sync_folder(path.parent)\n",
+        "",
+        "tests/store/test_sqlite.py::test_the_name_of_a_new_database_is_synced",
+    ),
+    Defect(
+        "numbers-given-out-again",
+        "gateway/store/journal.py",
+        "        (newest - (LEAST if least is None else least), before,",
+        "        (newest, before,",
+        "tests/store/test_journal.py::test_pruning_never_makes_a_number_free_again",
+    ),
+    Defect(
+        "prune-what-is-not-done",
+        "gateway/store/journal.py",
+        "SELECT id FROM journal WHERE state = 1 ",
+        "SELECT id FROM journal WHERE state <> 9 ",
+        "tests/store/test_journal.py::test_pruning_keeps_what_is_not_done",
+    ),
+    Defect(
+        "journal-without-checksum",
+        "gateway/store/journal.py",
+        "        return sound and self.crc == checksum(self.topic, self.payload)",
+        "        return True",
+        "tests/store/test_journal.py::test_damaged_bytes_are_noticed",
+    ),
+    Defect(
+        "outbox-without-checksum",
+        "gateway/store/outbox.py",
+        "        return sound and self.crc == checksum(self.topic, self.body)",
+        "        return True",
+        "tests/flow/test_outbox.py::test_damaged_bytes_are_never_sent",
+    ),
+    Defect(
+        "order-by-id-instead-of-by-node",
+        "gateway/flow/lanes.py",
+        "            lane = self._lane(item.row.lane)\n            if 0 <",
+        "            lane = self._lane(str(item.row.id))\n            if 0 <",
+        "tests/flow/test_lanes.py::test_every_row_runs_once_and_in_order",
+    ),
+    Defect(
+        "row-skipped-where-memory-ends",
+        "gateway/flow/lanes.py",
+        "        rows = self._read(lane.key, lane.last, most)\n",
+        "        rows = self._read(lane.key, lane.last + 1, most)\n",
+        "tests/flow/test_lanes.py::test_every_row_runs_once_and_in_order",
+    ),
+    Defect(
+        "lost-retry",
+        "gateway/flow/units.py",
+        "        if attempts >= times.attempts:\n",
+        "        if attempts >= 1:\n",
+        "tests/service/test_handlers.py::test_what_fails_is_said_retried_and_kept",
+    ),
+    Defect(
+        "swallowed-exception",
+        "gateway/hooks/calls.py",
+        "        delivery.error = failure\n        if failure",
+        "        delivery.error = None\n        if failure",
+        "tests/faults/test_hostile_plugins.py::test_a_hostile_plugin_harms_only_itself",
+    ),
+    Defect(
+        "effects-twice-after-an-unknown-commit",
+        "gateway/flow/work.py",
+        "        if self.tried and self._applied(connection):\n            return self\n",
+        "",
+        "tests/flow/test_work.py::test_a_unit_that_is_run_twice_has_its_effects_once",
+    ),
+    Defect(
+        "one-plugins-sql-breaks-all",
+        "gateway/flow/work.py",
+        '            connection.execute("ROLLBACK TO effect")\n',
+        "            raise\n",
+        "tests/flow/test_work.py::test_a_broken_statement_costs_its_own_plugin",
+    ),
+    Defect(
+        "killer-event-tried-for-ever",
+        "gateway/service/careful.py",
+        "        if times > TIMES:\n            return False\n",
+        "",
+        "tests/hooks/test_isolation.py::test_an_event_that_ends_the_process_is_given_up",
+    ),
+    Defect(
+        "breaker-never-opens",
+        "gateway/flow/dispatch.py",
+        "            self._parts.retries.breakers.judge(delivery)\n",
+        "",
+        "tests/hooks/test_isolation.py::test_a_plugin_that_keeps_failing_is_switched_off_visibly",
+    ),
+    Defect(
+        "outbox-publish-before-commit",
+        "gateway/flow/commit.py",
+        '        failpoint("units.committing")\n',
+        '        failpoint("units.committing")\n        for unit in units:\n'
+        "            for effect in unit.effects:\n"
+        "                self._parts.outbox.push(effect.parcels)\n",
+        "tests/sim/test_world.py::test_a_seed_is_the_same_world_every_time",
+    ),
+    Defect(
+        "refused-publish-without-a-pause",
+        "gateway/flow/outbox.py",
+        "                asyncio.get_running_loop().call_later(_PAUSE, self._again, key)\n",
+        "                self._again(key)\n",
+        "tests/flow/test_outbox.py::test_a_refusal_is_not_asked_for_as_fast_as_it_comes",
+    ),
+    Defect(
+        "outbox-row-deleted-before-puback",
+        "gateway/flow/outbox.py",
+        '        failpoint("outbox.sending")\n',
+        '        failpoint("outbox.sending")\n        self._delete(parcel.id)\n',
+        "tests/flow/test_outbox.py::test_what_the_broker_has_not_acknowledged_is_kept",
+    ),
+    Defect(
+        "expired-receipt-is-sent",
+        "gateway/flow/outbox.py",
+        "        if parcel.expires_at is not None and parcel.expires_at < now:\n",
+        "        if False:\n",
+        "tests/flow/test_outbox.py::test_what_is_pointless_is_dropped",
+    ),
+    Defect(
+        "older-config-not-replaced",
+        "gateway/store/outbox.py",
+        "            replaced.extend(row[0] for row in old)\n",
+        "",
+        "tests/flow/test_outbox.py::test_a_newer_message_replaces_one_that_has_not_left",
+    ),
+    Defect(
+        "acknowledgement-of-an-earlier-connection",
+        "gateway/mqtt/session.py",
+        "[t.mid for t in tokens if t.connection == self._number]",
+        "[t.mid for t in tokens]",
+        "tests/mqtt/test_promises.py::test_old_tokens_are_dropped",
+    ),
+    Defect(
+        "backlog-is-life",
+        "gateway/mqtt/received.py",
+        "barrier.up or arrived.dup",
+        "False",
+        "tests/mqtt/test_promises.py::test_backlog_is_not_life",
+    ),
+    Defect(
+        "time-without-hearing-counts",
+        "gateway/mqtt/clock.py",
+        "            self._value += min(max(now - self._heard_at, 0.0), self._step)\n",
+        "            self._value += max(now - self._heard_at, 0.0)\n",
+        "tests/mqtt/test_clock.py::test_a_suspended_process_loses_the_time",
+    ),
+    Defect(
+        "two-gateways-on-one-store",
+        "gateway/store/lock.py",
+        "            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)\n",
+        "            pass\n",
+        "tests/store/test_lock.py::test_a_second_gateway_is_refused_by_name",
+    ),
+    Defect(
+        "loop-for-each-message",
+        "gateway/service/handlers.py",
+        "            if not self._thread.started:\n",
+        '            self._thread = LoopThread("gateway-fallback")\n            if True:\n',
+        "tests/service/test_handlers.py::test_no_loop_at_all",
+    ),
+    Defect(
+        "timer-outlives-its-stop",
+        "gateway/service/jobs.py",
+        "                    found = await asyncio.wrap_future(asked)\n",
+        "                    try:\n"
+        "                        found = await asyncio.wrap_future(asked)\n"
+        "                    except asyncio.CancelledError:\n"
+        "                        found = []\n",
+        "tests/service/test_jobs.py::test_a_job_stops_even_while_its_answer_arrives",
+    ),
+    Defect(
+        "stop-without-draining",
+        "gateway/engine/life.py",
+        "                await self._finish()\n",
+        "                pass\n",
+        "tests/service/test_handlers.py::test_stop_drains_what_was_accepted",
+    ),
+)

@@ -1,0 +1,88 @@
+"""What a state machine of Hypothesis is to find."""
+
+from __future__ import annotations
+
+from defect import Defect
+
+MACHINES = (
+    Defect(
+        "row-is-not-marked-done",
+        "gateway/store/journal.py",
+        "        (state, answer, journal_id),\n",
+        "        (GATHERED if state == DONE else state, answer, journal_id),\n",
+        "tests/store/test_journal_machine.py::TestJournal",
+    ),
+    Defect(
+        "taken-again-is-done-again",
+        "gateway/store/journal.py",
+        "    return None if row is None else int(row[0])\n",
+        "    return WAITING\n",
+        "tests/store/test_journal_machine.py::TestJournal",
+    ),
+    Defect(
+        "answered-though-rolled-back",
+        "gateway/store/writer.py",
+        '        connection.execute("COMMIT")\n',
+        '        connection.execute("ROLLBACK")\n',
+        "tests/store/test_journal_machine.py::TestJournal",
+    ),
+    Defect(
+        "replayed-message-does-not-wait",
+        "gateway/store/journal.py",
+        "UPDATE journal SET state = 0, flags",
+        "UPDATE journal SET state = 1, flags",
+        "tests/store/test_journal_machine.py::TestJournal",
+    ),
+    Defect(
+        "one-refused-too-many",
+        "gateway/store/journal.py",
+        "WHERE id <= (SELECT max(id) FROM refused) - ?",
+        "WHERE id < (SELECT max(id) FROM refused) - ?",
+        "tests/store/test_journal_machine.py::TestJournal",
+    ),
+    Defect(
+        "half-a-group-is-kept",
+        "gateway/store/writer.py",
+        "            try:\n                connection.close()\n",
+        "            try:\n"
+        "                if connection.in_transaction:\n"
+        '                    connection.execute("COMMIT")\n'
+        "                connection.close()\n",
+        "tests/store/test_journal_machine.py::TestJournal",
+    ),
+    Defect(
+        "lane-reads-its-neighbours",
+        "gateway/store/journal.py",
+        "WHERE state = 0 AND lane = ? AND id > ? ",
+        "WHERE state = 0 AND lane >= ? AND id > ? ",
+        "tests/store/test_journal_machine.py::TestJournal",
+    ),
+    Defect(
+        "puback-is-not-kept",
+        "gateway/flow/outbox.py",
+        "  # replaced while it was on its way\n        self._finished.delete(parcel.id)\n",
+        "  # replaced while it was on its way\n",
+        "tests/flow/test_outbox_machine.py::TestOutbox",
+    ),
+    Defect(
+        "newer-message-leaves-first",
+        "gateway/flow/outbox.py",
+        "            queue.append(parcel)\n",
+        "            queue.appendleft(parcel)\n",
+        "tests/flow/test_outbox_machine.py::TestOutbox",
+    ),
+    Defect(
+        "failed-publish-is-done",
+        "gateway/flow/outbox.py",
+        "                self._lost(parcel)\n            return False\n",
+        "                self._lost(parcel)\n            return True\n",
+        "tests/flow/test_outbox_machine.py::TestOutbox",
+    ),
+    Defect(
+        "forgotten-nodes-message-is-sent",
+        "gateway/flow/outbox.py",
+        "                queue.clear()  # also for who is in the middle of sending it\n",
+        "",
+        "tests/flow/test_outbox_machine.py::TestOutbox",
+    ),
+)
