@@ -26,6 +26,7 @@ from gateway.engine.life import Engine
 from gateway.errors import BrokerError
 from gateway.hooks import calls, loops, runners
 from gateway.mqtt import errors, session
+from gateway.mqtt.answers import Overdue
 from gateway.mqtt.connection import Connection
 from gateway.mqtt.reader import Arrived
 from gateway.service import handlers
@@ -324,7 +325,8 @@ class Connected(Connection):
         self._asked: list[asyncio.Future[Any]] = []
         self._unread: list[Letter] = []
         self._given: dict[int, Letter] = {}
-        self._paused = self._ended = False
+        self._paused = self._ended = self._writing = False
+        self._overdue = Overdue()
         self.heard_at = self._loop.time()
 
     # -- what the session asks for -------------------------------------------------------------
