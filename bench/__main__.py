@@ -19,7 +19,7 @@ from pathlib import Path
 from bench.frame import Options, conditions
 
 TABLES = (
-    "intake", "beats", "hellos", "latency", "growth", "storm", "lanes", "hostile", "stop", "memory", "start", "disk",
+    "intake", "beats", "hellos", "latency", "growth", "storm", "lanes", "hostile", "stop", "replay", "memory", "start", "disk",
     "embedded",
 )  # fmt: skip
 BEGIN, END = "<!-- make bench -->", "<!-- as far as here -->"

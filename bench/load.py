@@ -3,7 +3,7 @@
     python -m bench.load PORT beats COUNT NODES          publish beats as fast as they are taken
     python -m bench.load PORT status COUNT NODES         the same with status messages
     python -m bench.load PORT paced COUNT RATE KIND NODES BOOT   the same at a rate
-    python -m bench.load PORT pour COUNT RATE NODES      COUNT tallies and as many beats, RATE of both a second
+    python -m bench.load PORT pour COUNT RATE NODES BOOT COUNT tallies and as many beats, RATE of both a second
     python -m bench.load PORT hellos COUNT RATE PREFIX   say hello, wait for each receipt; rate 0: at once
     python -m bench.load PORT storm COUNT SECONDS PREFIX as many connections, a hello and a receipt each
 
@@ -184,10 +184,10 @@ def paced(port: int, count: int, rate: float, kind: str, nodes: int, boot: int) 
         crowd.turn(1.0)
 
 
-def pour(port: int, count: int, rate: float, nodes: int) -> None:
+def pour(port: int, count: int, rate: float, nodes: int, boot: int) -> None:
     """`count` tallies and as many beats of `nodes` nodes, `rate` of both together a second."""
-    packets = [wire.tally(f"bench-{n % nodes}", n // nodes + 1, 2 * n) for n in range(count)]
-    beats = [wire.beat(f"bench-{n % nodes}", n // nodes + 1, 2 * n + 1) for n in range(count)]
+    packets = [wire.tally(f"bench-{n % nodes}", n // nodes + 1, 2 * n, boot) for n in range(count)]
+    beats = [wire.beat(f"bench-{n % nodes}", n // nodes + 1, 2 * n + 1, boot) for n in range(count)]
     peer, crowd = Peer(port, wire.connect("bench-pour")), Crowd()
     crowd.join(peer)
     began, cpu, said = time.monotonic(), time.process_time(), 0
@@ -269,7 +269,7 @@ def main() -> None:
         kind, nodes, boot = rest
         paced(int(port), int(count), float(amount), kind, int(nodes), int(boot))
     elif name == "pour":
-        pour(int(port), int(count), float(amount), int(rest[0]))
+        pour(int(port), int(count), float(amount), *map(int, rest))
     elif name == "hellos":
         hellos(int(port), int(count), float(amount), *rest)
     else:

@@ -157,9 +157,14 @@ class Ours(Process):
 
     def facts(self) -> dict[str, Any]:
         """What `gateway status` says of it."""
-        words = [*self._gateway, "status", "--json"]
-        done = subprocess.run(words, capture_output=True, text=True, timeout=60, check=True)
-        return dict(json.loads(done.stdout)["gateway"])
+        return dict(json.loads(self.command("status", "--json"))["gateway"])
+
+    def command(self, *words: str) -> str:
+        """What `gateway WORDS` prints."""
+        done = subprocess.run(
+            [*self._gateway, *words], capture_output=True, text=True, timeout=60, check=True
+        )
+        return done.stdout
 
 
 class Other(Process):

@@ -98,9 +98,10 @@ def status(node: str, seq: int, mid: int = 0, boot: int = 10) -> bytes:
     return publish(f"hydro/gh-temp/zn-temp/{node}/status", body, mid)
 
 
-def tally(node: str, seq: int, mid: int = 0) -> bytes:
+def tally(node: str, seq: int, mid: int = 0, boot: int = 10) -> bytes:
     """What a plugin of the fault lab counts."""
-    body = json.dumps({"n": seq, "boot_id": "0000000a", "seq": seq}, separators=_COMPACT).encode()
+    said = {"n": seq, "boot_id": f"{boot:08x}", "seq": seq}
+    body = json.dumps(said, separators=_COMPACT).encode()
     return publish(f"hydro/gh-1/zn-1/{node}/tally", body, mid)
 
 

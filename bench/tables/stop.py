@@ -12,7 +12,7 @@ from bench.frame import Options, table
 
 TALLY = Path(__file__).parents[2] / "tests" / "faults" / "crash" / "plugins"
 RATE, NODES, SECONDS, GRACE = 5000, 500, 6, 10.0
-DONE = "SELECT count(*), count(DISTINCT node || '/' || seq) FROM tally_effects"
+DONE = "SELECT count(*), count(DISTINCT node || '/' || boot_id || '/' || seq) FROM tally_effects"
 
 
 def run(options: Options) -> None:
@@ -41,7 +41,7 @@ def measure(rate: int, seconds: int, times: int) -> list[str]:
         us, found = rig.Ours(folder / "us", broker.port, settings), dict[str, float]()
         with us:
             load = threading.Thread(
-                target=lambda: found.update(rig.load(broker.port, "pour", count, rate, NODES))
+                target=lambda: found.update(rig.load(broker.port, "pour", count, rate, NODES, 10))
             )
             load.start()
             time.sleep(seconds / 2)

@@ -22,7 +22,8 @@ except ImportError:
     network = None
 
 _EPOCH_2000 = const(946684800)
-_last = _count = 0
+_last = getattr(time, "ticks_ms", int)()  # a soft reset does not set ticks back
+_count = 0
 _least_heap = 1 << 30
 _DOG_MS = const(8000)  # an RP2040 counts no further than 8,388
 _radio = []

@@ -210,7 +210,11 @@ class Intake:
                 journal.refuse(connection, refused, self._keep_refused)
             return doubles
 
-        future = self._parts.writer.submit(write)
+        try:
+            future = self._parts.writer.submit(write)
+        except RuntimeError:
+            log.debug("%d messages came too late for this life; the broker keeps them", len(tokens))
+            return
         future.add_done_callback(lambda done: self._written(done.result(), items, tokens))
 
     def _written(self, doubles: set[int], items: list[Item], tokens: list[Any]) -> None:

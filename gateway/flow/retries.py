@@ -34,6 +34,8 @@ log = logging.getLogger(__name__)
 _AT_ONCE = 32
 _STORE_PAUSE = 1.0
 _SPACING = 0.005
+_DEATHS = 3
+"""Rule 2: however few attempts a plugin has, one that was under way in a power cut has another."""
 _ABSENT_PAUSE = 60.0
 
 
@@ -228,7 +230,7 @@ class Retries:
 
     def _delivery(self, row: journal.Delivery, plugin: Plugin) -> Delivery:
         """The call that the row stands for. Raises Refusal where it cannot be made any more."""
-        if row.attempts >= self._times.attempts:
+        if row.attempts >= max(self._times.attempts, _DEATHS):
             raise Refusal("schema", f"{row.error or 'no error'}; then it ended the gateway")
         found = journal.get(self._parts.reader.connection(), row.journal_id)
         if found is None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import sqlite3
 import threading
 from collections.abc import Callable, Iterator
@@ -15,7 +16,8 @@ from gateway import Gateway
 from gateway.failpoint import arm
 from gateway.store import journal
 from gateway.store.commands import CommandFile
-from gateway.testing.process import Peer, hello, until
+from gateway.testing.broker import Mosquitto
+from gateway.testing.process import GatewayProcess, Peer, hello, until
 
 Make = Callable[..., Gateway]
 HELLO = "hydro/node_hello"
@@ -270,3 +272,37 @@ def test_a_command_that_takes_its_time_is_answered_when_it_is_done(
     assert "too many cups" in found[10]["result"]["error"]
     until(lambda: gateway.left == 0)
     assert rows(tmp_path, "SELECT * FROM delivery") == []
+
+
+def test_a_power_cut_in_a_replay_is_not_its_last_attempt(
+    tmp_path: Path, broker: Mosquitto, peer: Peer
+) -> None:
+    """Even where one attempt is all a plugin has: what was under way is tried again by the next start."""
+    broken = tmp_path / "broken"
+    broken.touch()
+    body = (
+        "@hookimpl\ndef node_hello(event, tx):\n    import pathlib\n"
+        f"    if pathlib.Path({str(broken)!r}).exists():\n        raise RuntimeError('broken')\n"
+        "    tx.publish_json('hydro/seen', {'at': 1})\n"
+    )
+    (folder,) = plugin(tmp_path, "breaks", body)
+    env = {"GATEWAY__PLUGINS__DIRS": json.dumps([folder]), "GATEWAY__HANDLERS__ATTEMPTS": "1"}
+    gateway = GatewayProcess(tmp_path / "state", broker.port, env=env).start()
+    try:
+        peer.listen("hydro/seen")
+        peer.say(HELLO, hello("n"))
+        until(lambda: gateway.rows("SELECT state FROM delivery") == [("dead",)])
+        assert gateway.stop() == 0
+        broken.unlink()
+        gateway.env["HELLOGATE_FAILPOINT"] = "retry.written=kill"
+        gateway.start()
+        gateway.command("dead", "replay", "--all")
+        assert gateway.process is not None
+        gateway.process.wait(30)
+        del gateway.env["HELLOGATE_FAILPOINT"]
+        gateway.start()
+        until(lambda: peer.heard("seen"))
+        assert gateway.rows("SELECT * FROM delivery") == []
+        assert gateway.stop() == 0
+    finally:
+        gateway.kill()

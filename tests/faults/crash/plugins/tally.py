@@ -1,10 +1,13 @@
 """Counts every effect of every message, doubles too: nothing in its table is unique.
 
-A message with `fail` makes the first attempt of each run fail.
+A message with `fail` makes the first attempt of each run fail; while there is a file of the name in
+TALLY_BROKEN all of them do.
 """
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
 from typing import ClassVar
 
 from gateway import Event, Manifest, Message, Tx, hookimpl
@@ -20,6 +23,7 @@ class Tally(Message, kw_only=True):
 
 
 _failed: set[int] = set()
+_BROKEN = os.environ.get("TALLY_BROKEN")
 
 
 @hookimpl
@@ -33,6 +37,8 @@ def node_message(event: Event, tx: Tx) -> None:
     """One row for each call that succeeded, and something to send."""
     if not isinstance(event, Tally):
         return
+    if _BROKEN and Path(_BROKEN).exists():
+        raise RuntimeError("it is broken")
     if event.fail and event.n not in _failed:
         _failed.add(event.n)
         raise RuntimeError("the first time always fails")
