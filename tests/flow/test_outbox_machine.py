@@ -11,6 +11,7 @@ import functools
 import json
 import tempfile
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
@@ -310,14 +311,13 @@ class Outbox(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         """In the end the weather is fine."""
-        try:
+        with ExitStack() as stack:  # whatever fails, the next test finds the clock as it was
+            stack.callback(self._folder.cleanup)
+            stack.callback(self._patched.stop)
+            stack.callback(self._at_once.stop)
+            stack.callback(self.loop.close)
+            stack.callback(self.die)
             self.calm()
-        finally:
-            self.die()
-            self.loop.close()
-            self._patched.stop()
-            self._at_once.stop()
-            self._folder.cleanup()
 
 
 TestOutbox = Outbox.TestCase

@@ -23,7 +23,7 @@ def forks() -> Iterator[Forks]:
 @pytest.mark.parametrize("scene", SCRIPT, ids=str)
 def test_whoever_is_killed_no_promise_is_broken(forks: Forks, scene: Scene) -> None:
     """Every hello is registered and receipted, every config verified, what has a number has its effect
-    once; only a broker that keeps nothing may lose what it alone knew, and that is named."""
+    once; only a broker that was killed may lose what it alone knew, and that is named."""
     played = play(forks, scene, 1)
     print(played.ledger.table(str(scene)))
     assert not played.broken(), played.ledger.table(str(scene))
