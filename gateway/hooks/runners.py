@@ -78,11 +78,14 @@ class Runners:
         """
         given_up: list[Delivery] = []
         failure = Failure(f"TimeoutError: no answer within {self._budget:g} s")
-        for group, runner in list(self._runners.items()):
+        left_behind = [("", runner) for runner in self._abandoned]
+        for group, runner in [*self._runners.items(), *left_behind]:
             over = [d for d in list(runner.running) if now - d.started > self._budget]
             given_up += [d for d in over if runner.give_up(d, failure)]
-            if over and runner.owns_thread and runner.thread.blocked_for(now) > self._budget / 2:
+            is_blocked = runner.owns_thread and runner.thread.blocked_for(now) > self._budget / 2
+            if group and over and is_blocked:
                 del self._runners[group]
+                runner.halted = True  # it may come round, interrupted; the rest is the next one's
                 self._abandoned.append(runner)
                 self.of(group).post(list(runner.waiting))
         for runner in (*self._runners.values(), *self._abandoned):

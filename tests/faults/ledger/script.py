@@ -36,7 +36,7 @@ SCRIPT = (
     Scene("embedded", 20, ("broker",)),
     Scene("mosquitto", 20, ("board",)),
     Scene("mosquitto, persistent", 40, ALL),
-    Scene("embedded", 40, ("board",)),
+    Scene("embedded", 40, ALL),
 )
 FOR_EVER = (
     Scene("mosquitto", 40, ALL),
