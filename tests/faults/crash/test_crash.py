@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -100,40 +101,43 @@ def test_a_lost_message_would_be_seen(crash: Lab) -> None:
         crash.live(life)
 
 
+LAST_PID = Path("/proc/sys/kernel/ns_last_pid")
+root_alone = pytest.mark.skipif(
+    not os.access(LAST_PID, os.W_OK), reason="only root may choose the next process id"
+)
+
+
+def with_pid(pid: int, begin: Callable[[], Any]) -> Any:
+    """A process that got this id, which is free; others on this machine may be given it first."""
+    while True:
+        LAST_PID.write_text(str(pid - 1))
+        process = begin()
+        if process.pid == pid:
+            return process
+        process.kill()
+        process.wait(10)
+
+
+@root_alone
 def test_a_child_is_not_taken_for_an_earlier_one(tmp_path: Path) -> None:
     """The system gives process ids again: the end of an earlier child is not this one's."""
-    last = Path("/proc/sys/kernel/ns_last_pid")
-    if not os.access(last, os.W_OK):
-        pytest.skip("only root may choose the next process id")
     with Forks() as forks:
         ended = forks.fork(["version"], {}, tmp_path / "log")
         assert ended.wait(30) == 0
-        while True:  # others on this machine may be given it first
-            last.write_text(str(ended.pid - 1))
-            child = forks.fork(["no-such-verb"], {}, tmp_path / "log")
-            if child.pid == ended.pid:
-                break
+        child = with_pid(ended.pid, lambda: forks.fork(["no-such-verb"], {}, tmp_path / "log"))
         assert child.wait(30) != 0
 
 
+@root_alone
 def test_a_signal_never_reaches_who_has_the_process_id_next(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A child has ended and nobody has heard of it yet; its process id is somebody else's by now."""
-    last = Path("/proc/sys/kernel/ns_last_pid")
-    if not os.access(last, os.W_OK):
-        pytest.skip("only root may choose the next process id")
     with Forks() as forks:
         ended = forks.fork(["version"], {}, tmp_path / "log")
         assert ended.wait(60) == 0
         monkeypatch.setattr(forks, "end_of", lambda _number: None)
-        while True:  # others on this machine may be given it first
-            last.write_text(str(ended.pid - 1))
-            other = subprocess.Popen(["sleep", "60"])
-            if other.pid == ended.pid:
-                break
-            other.kill()
-            other.wait(10)
+        other = with_pid(ended.pid, lambda: subprocess.Popen(["sleep", "60"]))
         ended.kill()
         monkeypatch.undo()
         forks.fork(["version"], {}, tmp_path / "log").wait(60)  # it takes its orders in turn
