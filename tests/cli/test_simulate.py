@@ -65,7 +65,9 @@ def test_light_nodes_live_through_a_power_cut(gateway: GatewayProcess, tmp_path:
 
 def test_a_light_node_proves_a_config_and_keeps_it(gateway: GatewayProcess, tmp_path: Path) -> None:
     """A config is applied and verified; SIGTERM ends it with its count, also where SIGINT is ignored,
-    and what the flash holds is there for the next run."""
+    and what the flash holds is there for the next run. Nodes that have ended are offline at once."""
+    online = "SELECT uid FROM nodes WHERE life = 'online'"
+    until(lambda: not gateway.rows(online), what="nodes of an earlier run are offline")
     document = {"channels": [], "mqtt": {"configured": True}, "wifi": {"configured": True}}
     (tmp_path / "config.json").write_text(json.dumps(document))
     command = ["sh", "-c", "trap '' INT; exec \"$@\"", "sh"]  # as a shell's background job
@@ -74,7 +76,7 @@ def test_a_light_node_proves_a_config_and_keeps_it(gateway: GatewayProcess, tmp_
         command, env=gateway.env, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
     ) as running:
         try:
-            name = until(lambda: gateway.rows("SELECT uid FROM nodes WHERE life = 'online'"))[0][0]
+            name = until(lambda: gateway.rows(online))[0][0]
             done = gateway.command("config", "push", name, str(tmp_path / "config.json"), "--wait")
             assert done.returncode == 0, done.stderr + done.stdout
         finally:

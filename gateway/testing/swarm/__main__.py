@@ -118,8 +118,8 @@ class Swarm:
                 break
             await asyncio.sleep(max(0.0, _TICK - (loop.time() - now)))
         self._tell()
-        for node in self.nodes:
-            node.stop()
+        for node in self.nodes:  # as real ones end here: the broker says their wills
+            node.cut_power()
         await asyncio.sleep(0.1)
         self._save()
 
