@@ -24,7 +24,7 @@ from typing import Any, TypeAlias
 import paho.mqtt.client as paho
 from paho.mqtt.enums import CallbackAPIVersion
 
-from gateway.testing.process import until
+from gateway.testing.process import leave, until
 
 Key: TypeAlias = tuple[Any, ...]
 """Names one message: (node, boot, number) where it has these."""
@@ -223,5 +223,4 @@ class Talker:
 
     def close(self) -> None:
         """Disconnect."""
-        self._client.disconnect()
-        self._client.loop_stop()
+        leave(self._client)

@@ -231,10 +231,18 @@ class Peer:
 
     def close(self) -> None:
         """Disconnect as MQTT says."""
-        self._client.disconnect()
-        self._client.loop_stop()
-        # paho leaves the pair of sockets that wakes its thread to the garbage collector
-        self._client._reset_sockets()
+        leave(self._client)
+
+
+def leave(client: paho.Client) -> None:
+    """DISCONNECT, and the end of paho's thread.
+
+    In this order: the thread forgets itself as it ends, and `loop_stop` of paho 2.1 raises AttributeError
+    where that happens in the middle of it.
+    """
+    client.loop_stop()
+    client.disconnect()
+    client._reset_sockets()  # the pair that wakes the thread is left to the garbage collector otherwise
 
 
 def hello(hardware_id: str, **more: object) -> dict[str, object]:

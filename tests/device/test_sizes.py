@@ -14,6 +14,7 @@ import pytest
 from gwnode import protocol
 
 from gateway.testing.broker import Mosquitto
+from gateway.testing.process import leave
 
 HERE = Path(__file__).parent
 NAME = "esp32-a0b1c2d3e4f5"
@@ -49,8 +50,7 @@ class Gateway:
 
     def close(self) -> None:
         """Leave."""
-        self._client.disconnect()
-        self._client.loop_stop()
+        leave(self._client)
 
     def _on_message(self, _client: object, _data: object, message: mqtt.MQTTMessage) -> None:
         kind = message.topic.rsplit("/", 1)[-1]

@@ -14,7 +14,7 @@ from gwnode import protocol
 
 from gateway.cli.fleet import Broker, Fleet
 from gateway.testing.broker import Mosquitto
-from gateway.testing.process import GatewayProcess, until
+from gateway.testing.process import GatewayProcess, leave, until
 
 DOCUMENT = {
     "channels": [
@@ -60,8 +60,7 @@ class Listener:
 
     def close(self) -> None:
         """Leave."""
-        self.client.disconnect()
-        self.client.loop_stop()
+        leave(self.client)
 
 
 def blocks(folder: Path) -> list[int]:
