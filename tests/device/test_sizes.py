@@ -11,6 +11,7 @@ from typing import Any
 
 import paho.mqtt.client as mqtt
 import pytest
+from authority import broker_lines, new_ca, sign
 from gwnode import protocol
 
 from gateway.testing.broker import Mosquitto
@@ -22,6 +23,8 @@ SECRET = "s" * 64
 TEMP = f"hydro/gh-temp/zn-temp/{NAME}"
 LARGEST = 4096
 HOURS = 24
+TLS_KB = 8
+"""What TLS takes of the heap of 32 KB that it may have; some 24 KB of Mbed TLS's own lie outside it here."""
 FLAT = 1024
 """Bytes by which an hour may have less free than the second one."""
 
@@ -38,13 +41,15 @@ ACTUATORS = [
 class Gateway:
     """Answers hellos with signed receipts, and has one config of exactly 4,096 bytes to give."""
 
-    def __init__(self, port: int, channels: list[dict[str, Any]]) -> None:
+    def __init__(self, port: int, channels: list[dict[str, Any]], keys: Path | None) -> None:
         self.channels = channels
         self.telemetry = 0
         self.verified = 0
         self._client = mqtt.Client(mqtt.CallbackAPIVersion.VERSION2, "gateway")
         self._client.on_message = self._on_message
-        self._client.connect("127.0.0.1", port)
+        if keys:
+            self._client.tls_set(str(keys / "ca.pem"))
+        self._client.connect("localhost", port)
         self._client.subscribe("hydro/#", 1)
         self._client.loop_start()
 
@@ -86,19 +91,27 @@ class Gateway:
 
 
 def day(
-    micropython: str, folder: Path, image: Path, heap_kb: int, channels: list[dict[str, Any]]
+    micropython: str,
+    folder: Path,
+    image: Path,
+    heap_kb: int,
+    channels: list[dict[str, Any]],
+    keys: Path | None = None,
 ) -> tuple[list[int], Gateway]:
-    """What is free after each hour, and the gateway that saw it."""
+    """What is free after each hour, and the gateway that saw it; with `keys` all of it over TLS."""
     (folder / "node").mkdir()
     rom = image if image.is_file() else None
     heap = heap_kb * 1024 + (rom.stat().st_size if rom else 0)
-    with Mosquitto(
-        folder / "broker", lines=["allow_anonymous true", "set_tcp_nodelay true"]
-    ) as broker:
+    lines = ["allow_anonymous true", "set_tcp_nodelay true"]
+    if keys:
+        lines += broker_lines(keys, "good")
+        (folder / "node" / "ca.der").write_bytes((keys / "ca.der").read_bytes())
+    with Mosquitto(folder / "broker", lines=lines) as broker:
         settings = {"hardware_id": NAME, "interval_s": 60, "trial_s": 1200}
-        settings["mqtt"] = {"host": "127.0.0.1", "port": broker.port, "keepalive": 600}
+        settings["mqtt"] = {"host": "localhost", "port": broker.port, "keepalive": 600}
+        settings["mqtt"]["tls"] = bool(keys)
         (folder / "node" / "node.json").write_text(json.dumps(settings))
-        gateway = Gateway(broker.port, channels)
+        gateway = Gateway(broker.port, channels, keys)
         try:
             words = [micropython, "-X", f"heapsize={heap}", HERE / "sizes_driver.py"]
             done = subprocess.run(
@@ -128,15 +141,26 @@ def rom(image: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return made
 
 
+@pytest.fixture(scope="module")
+def keys(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An authority, and the broker's certificate."""
+    folder = tmp_path_factory.mktemp("keys")
+    new_ca(folder, "ca")
+    sign(folder, "good", "ca", 2)
+    return folder
+
+
 @pytest.mark.parametrize(
-    ("kind", "heap_kb", "channels"),
+    ("kind", "heap_kb", "channels", "secure"),
     [
-        ("rom", 98, []),
-        ("rom", 124, SENSORS + ACTUATORS),
-        ("image", 136, []),
-        ("image", 174, SENSORS + ACTUATORS),
+        ("rom", 98, [], False),
+        ("rom", 124, SENSORS + ACTUATORS, False),
+        ("image", 136, [], False),
+        ("image", 174, SENSORS + ACTUATORS, False),
+        ("rom", 98 + TLS_KB, [], True),
+        ("rom", 124 + TLS_KB, SENSORS + ACTUATORS, True),
     ],
-    ids=["core in place", "full in place", "core", "full"],
+    ids=["core in place", "full in place", "core", "full", "core over TLS", "full over TLS"],
 )
 def test_a_day_fits(
     micropython: str,
@@ -145,10 +169,14 @@ def test_a_day_fits(
     kind: str,
     heap_kb: int,
     channels: list[dict[str, Any]],
+    secure: bool,
 ) -> None:
     """A config of 4,096 bytes is taken and proved, 24 virtual hours pass, and no hour has less free than
-    the second one. `in place`: the image is a ROM file system beside the heap, as in a board's flash."""
-    free, gateway = day(micropython, tmp_path, request.getfixturevalue(kind), heap_kb, channels)
+    the second one. `in place`: the image is a ROM file system beside the heap, as in a board's flash; over
+    TLS too."""
+    keys = request.getfixturevalue("keys") if secure else None
+    image = request.getfixturevalue(kind)
+    free, gateway = day(micropython, tmp_path, image, heap_kb, channels, keys)
     print(f"{kind} {heap_kb} KB: {min(free)} bytes free at least")
     assert free[1] - min(free[1:]) <= FLAT, free
     assert gateway.verified >= 1

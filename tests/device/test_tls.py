@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from authority import broker_lines, new_ca, sign
 
 from gateway.testing.broker import Mosquitto
 from gateway.testing.process import until
@@ -20,38 +21,14 @@ if TYPE_CHECKING:
     from conftest import Player
 
 DEVICE = Path(__file__).parents[2] / "device"
-KEY = "-newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes"
-
-
-def openssl(folder: Path, words: str) -> int:
-    """Run openssl in the folder; the exit code."""
-    call = ["openssl", *words.split()]
-    done = subprocess.run(call, cwd=folder, capture_output=True, timeout=30, check=False)
-    return done.returncode
-
-
-def sign(folder: Path, name: str, ca: str, days: int) -> None:
-    """A certificate for `localhost` under a CA, as PEM and DER."""
-    words = (
-        f"req {KEY} -keyout {name}.key -out {name}.csr -subj /CN={name}",
-        f"x509 -req -in {name}.csr -CA {ca}.pem -CAkey {ca}.key -CAcreateserial -days {days}"
-        f" -out {name}.pem -extfile san",
-        f"x509 -in {name}.pem -outform DER -out {name}.der",
-        f"pkcs8 -topk8 -nocrypt -in {name}.key -outform DER -out {name}.key.der",
-    )
-    for one in words:
-        assert openssl(folder, one) == 0, one
 
 
 @pytest.fixture(scope="module")
 def keys(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two CAs; certificates for `localhost`: good, expired; one for a node."""
     folder = tmp_path_factory.mktemp("keys")
-    (folder / "san").write_text("subjectAltName=DNS:localhost\n")
     for ca in ("ca", "stranger"):
-        words = f"req -x509 {KEY} -days 2 -keyout {ca}.key -out {ca}.pem -subj /CN={ca}"
-        assert openssl(folder, words) == 0
-        assert openssl(folder, f"x509 -in {ca}.pem -outform DER -out {ca}.der") == 0
+        new_ca(folder, ca)
     for name, ca, days in (("good", "ca", 2), ("expired", "ca", 0), ("node", "ca", 2)):
         sign(folder, name, ca, days)
     made = time.time()  # the last second in which it counts, and Mbed TLS lets all of it pass
@@ -62,13 +39,7 @@ def keys(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @contextmanager
 def server(keys: Path, folder: Path, name: str = "good", *more: str) -> Iterator[int]:
     """A mosquitto with this certificate; its port."""
-    lines = [
-        "allow_anonymous true",
-        f"certfile {keys / name}.pem",
-        f"keyfile {keys / name}.key",
-        f"cafile {keys}/ca.pem",
-        *more,
-    ]
+    lines = ["allow_anonymous true", *broker_lines(keys, name), *more]
     with Mosquitto(folder / "broker", lines=lines) as broker:
         yield broker.port
 
