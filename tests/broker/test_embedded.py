@@ -26,6 +26,8 @@ from gateway.errors import BrokerError
 from gateway.testing.broker import Nats, free_port
 from gateway.testing.process import Peer, until
 
+SHUTDOWN = "Initiating Shutdown"
+
 
 @asynccontextmanager
 async def running(folder: Path, port: int) -> AsyncIterator[EmbeddedBroker]:
@@ -112,6 +114,19 @@ def test_a_taken_port_is_not_fought_for(tmp_path: Path) -> None:
     asyncio.run(run())
 
 
+def test_it_is_never_asked_to_shut_down(tmp_path: Path) -> None:
+    """Not even by an orderly end: nats-server's own shutdown may throw away what nobody has fetched yet."""
+
+    async def run() -> None:
+        async with running(tmp_path / "broker", free_port()):
+            pass
+
+    asyncio.run(run())
+    text = (tmp_path / "broker" / "log").read_text()
+    assert "Server is ready" in text
+    assert SHUTDOWN not in text
+
+
 def test_a_crash_is_said_once_and_mended(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """A broker that dies alone comes back on its port, and the log says so once."""
 
@@ -169,6 +184,7 @@ def test_it_dies_with_a_killed_gateway(tmp_path: Path) -> None:
         assert not is_gone(pid)
         parent.kill()
     until(lambda: is_gone(pid), 10, "the broker's end")
+    assert SHUTDOWN not in (tmp_path / "broker" / "log").read_text()
 
 
 def test_a_stale_broker_is_ended(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -178,7 +194,7 @@ def test_a_stale_broker_is_ended(tmp_path: Path, caplog: pytest.LogCaptureFixtur
         with Nats(tmp_path / "broker") as left:
             assert left.process is not None
             async with running(tmp_path / "broker", free_port()):
-                assert left.process.poll() is not None
+                assert left.process.poll() == -signal.SIGKILL
 
     asyncio.run(run())
     assert "left behind" in caplog.text
