@@ -76,6 +76,28 @@ def test_a_rotation_that_is_rolled_back_leaves_the_old_secret(
     assert json.loads(push(bench, document)["doc"])["node_secret"] == board.secret
 
 
+def test_a_secret_that_was_given_up_unheard_is_not_the_end(
+    bench: Bench, document: dict[str, Any]
+) -> None:
+    """The node went back and the word of it is still on its way: what was signed for its trial it cannot
+    check. It gets the config under the key that it has, and may then say how the trial ended."""
+    board = Board()
+    push(bench, document)
+    assert board.take(bench.sent[-1].payload) == "applied"
+    bench.report(**board.report("applied"))
+    bench.wait(400)
+    made = bench.sent[-1].payload
+    assert made["key"] == "secret"
+    pair = board.shown()
+    rolled_back = board.roll_back()
+    assert board.take(made) == "signature"
+    bench.report(**board.about(pair, "rejected", "", reason="signature"))
+    assert bench.state == "v1 applied"
+    assert bench.sent[-1].payload["key"] == "open"
+    bench.report(**{**rolled_back, "seq": next(board.count)})
+    assert bench.state == "v1 rolled_back"
+
+
 def test_only_one_new_secret_is_on_its_way(bench: Bench, document: dict[str, Any]) -> None:
     """A second rotation waits for the first; a push without one carries the first along."""
     board = Board()

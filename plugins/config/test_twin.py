@@ -126,6 +126,32 @@ def test_verified_needs_revision_and_hash() -> None:
     assert step[0].desired.revision == 2
 
 
+def unsigned(**more: object) -> Said:
+    """The node could not check an envelope of the first revision."""
+    return said("report", 1, SHA["a"], state="rejected", reason="signature", **more)
+
+
+def test_a_key_that_changed_on_the_way_is_no_answer() -> None:
+    """A node that went back to an older secret could not check what was signed for the newer one: it is
+    sent again, under the key that counts now."""
+    late = twin.tick(twin.tick(pushed(), 5.0)[0], 15.0)[0]
+    after, actions = twin.report(late, unsigned(rekeyed=True), 16.0)
+    assert actions == (Send(),)
+    assert after.desired is not None
+    assert (after.desired.state, after.desired.next_at) == ("sent", 21.0)
+
+
+def test_a_node_that_cannot_check_twice_has_answered() -> None:
+    """The first envelope may have crossed its hello; the second was under the key that counts."""
+    now, _ = twin.hello(pushed(), said("hello", seq=1), 1.0)
+    now, actions = twin.report(now, unsigned(seq=1), 1.1)
+    assert actions == ()
+    now, actions = twin.tick(now, 6.0)
+    assert actions == (Send(),)
+    now, actions = twin.report(now, unsigned(seq=2), 6.1)
+    assert actions == (Move(revision=1, state="rejected", reason="signature"),)
+
+
 @pytest.mark.parametrize("end", ["rejected", "rolled_back"])
 def test_an_end_is_an_end(end: str) -> None:
     """After rejected or rolled_back neither time nor hello nor report sends that revision again."""

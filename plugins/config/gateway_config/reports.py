@@ -72,24 +72,16 @@ def report(event: ConfigReported, case: Case) -> None:
         _arrive(event, case)
         _plain(event, case, name)
         return
-    said = Said(
-        kind="report",
-        revision=event.revision or 0,
-        sha256=event.sha256 or "",
-        state=event.state or "",
-        reason=event.reason or "",
-        path=event.path or "",
-        boot_id=event.boot_id or "",
-        seq=event.seq or 0,
-    )
     key = _key(case, event)
     if key is None:
         rows.save_refusal(case.tx, case.node, name, "signature", case.at)
         return
+    before = case.kept.proof
     _keep_proof(case, key)
     if not case.foreign:
         case.change(protocol=max(case.node.protocol, 1))  # a header is our firmware's
-    said = replace(said, proved=bool(key) and key == secret_in(case.kept.text))
+    proved = bool(key) and key == secret_in(case.kept.text)
+    said = replace(_said(event), proved=proved, rekeyed=case.kept.proof != before)
     actions = twin.report(_open(case), said, case.at)
     if any(isinstance(a, Ignore) for a in actions[1]):
         _listen(case, name, actions)
@@ -101,6 +93,19 @@ def report(event: ConfigReported, case: Case) -> None:
     desired = case.kept.twin.desired
     if desired is not None and desired.state == "verified" and said.state == "verified":
         _finish_bind(event, case)
+
+
+def _said(event: ConfigReported) -> Said:
+    return Said(
+        kind="report",
+        revision=event.revision or 0,
+        sha256=event.sha256 or "",
+        state=event.state or "",
+        reason=event.reason or "",
+        path=event.path or "",
+        boot_id=event.boot_id or "",
+        seq=event.seq or 0,
+    )
 
 
 def wake(case: Case) -> None:

@@ -18,8 +18,7 @@ from gateway import CONFIG_STATES, may_become
 LIVE = frozenset({"queued", "sent", "received", "applied"})
 ANSWERS = frozenset({"rejected", "rolled_back"})  # final for that (revision, sha256)
 
-FIRST_DELAY = 5.0
-MAX_DELAY = 300.0
+FIRST_DELAY, MAX_DELAY = 5.0, 300.0
 FOREIGN_SENDS = 5
 GAP = 2.0  # a report that crosses our publish on the way causes no other one; behind a proof none crosses
 HIGHEST = 2**31 - 1  # beyond it is a mistake of the node, not a number to continue from
@@ -70,8 +69,8 @@ class Said(msgspec.Struct, frozen=True, kw_only=True):
     path: str = ""
     boot_id: str = ""
     seq: int = 0
-    proved: bool = False
-    """Signed under the node_secret that the desired document holds."""
+    proved: bool = False  # signed under the node_secret that the desired document holds
+    rekeyed: bool = False  # signed otherwise than before: what is on its way to it has the old key
 
 
 class Queue(msgspec.Struct, frozen=True):
@@ -120,8 +119,7 @@ def push(twin: Twin, sha256: str, now: float, why: str = "") -> Step:
     old = _live(twin)
     before = (Move(revision=old.revision, state="superseded", reason=why),) if old else ()
     revision = next_revision(twin)
-    fresh = replace(twin, desired=Desired(revision=revision, sha256=sha256))
-    twin, sent = _send(fresh, now)
+    twin, sent = _send(replace(twin, desired=Desired(revision=revision, sha256=sha256)), now)
     return twin, (*before, Queue(revision), *sent)
 
 
@@ -157,9 +155,8 @@ def tick(twin: Twin, now: float, *, offline: bool = False) -> Step:
 def online(twin: Twin, now: float) -> Step:
     """The node is back after a silence: no need to wait for the back-off."""
     desired = _live(twin)
-    if desired is None or now - desired.sent_at < GAP:
-        return twin, ()
-    return _send_or_expire(_fresh_step(twin), now)
+    waits = desired is not None and now - desired.sent_at >= GAP
+    return _send_or_expire(_fresh_step(twin), now) if waits else (twin, ())
 
 
 def hello(twin: Twin, said: Said, now: float) -> Step:
@@ -201,8 +198,7 @@ def plain_report(twin: Twin, differs: tuple[str, ...], now: float) -> Step:
     if desired.state == "verified" or now >= desired.sent_at + delay(desired.step):
         twin, sent = _send_or_expire(twin, now)
         actions = (*actions, *sent)
-    moved = (replace(a, differs=differs) if isinstance(a, Move) else a for a in actions)
-    return twin, tuple(moved)
+    return twin, tuple(replace(a, differs=differs) if isinstance(a, Move) else a for a in actions)
 
 
 def _hear(twin: Twin, said: Said, *, proof: bool = False) -> Twin | Ignore:
@@ -213,8 +209,8 @@ def _hear(twin: Twin, said: Said, *, proof: bool = False) -> Twin | Ignore:
         return Ignore("stale")
     if said.boot_id:
         if said.boot_id != shown.boot_id:
-            known = (*shown.boots[-_BOOTS:], shown.boot_id)
-            boots = tuple(boot for boot in known if boot not in ("", said.boot_id))
+            boots = (*shown.boots[-_BOOTS:], shown.boot_id)
+            boots = tuple(boot for boot in boots if boot not in ("", said.boot_id))
             shown = replace(shown, boot_id=said.boot_id, boots=boots, hello_seq=0, report_seq=0)
         count = f"{said.kind}_seq"
         if 0 < said.seq <= getattr(shown, count):
@@ -251,6 +247,10 @@ def _follow(twin: Twin, said: Said, now: float) -> Step:
     desired = _desired(twin)
     if not said.state or said.state == desired.state:
         return _settle(twin, now)
+    unknown = said.state == "rejected" and said.reason == "signature" and _live(twin)
+    if unknown and (said.rekeyed or desired.step < 2):
+        # no word about the document: what it could not check may be from before its key changed
+        return _send(_fresh_step(twin), now) if said.rekeyed else (twin, ())
     next_at = None if said.state in ANSWERS | {"verified"} else now + MAX_DELAY
     if not may_become(CONFIG_STATES, desired.state, said.state):
         return twin, ()
