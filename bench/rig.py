@@ -156,15 +156,22 @@ class Ours(Process):
         return self
 
     def facts(self) -> dict[str, Any]:
-        """What `gateway status` says of it."""
-        return dict(json.loads(self.command("status", "--json"))["gateway"])
+        """What `gateway status` says of it, as soon as it is well: a table may have starved it."""
+        done = until(lambda: self._ask("status", "--json"), 180, "a gateway that is well")
+        return dict(json.loads(done.stdout)["gateway"])
 
     def command(self, *words: str) -> str:
-        """What `gateway WORDS` prints."""
-        done = subprocess.run(
-            [*self._gateway, *words], capture_output=True, text=True, timeout=60, check=True
-        )
+        """What `gateway WORDS` prints. Raises RuntimeError where it fails."""
+        done = self._ask(*words)
+        if done is None:
+            raise RuntimeError(f"gateway {' '.join(words)} failed")
         return done.stdout
+
+    def _ask(self, *words: str) -> subprocess.CompletedProcess[str] | None:
+        done = subprocess.run(
+            [*self._gateway, *words], capture_output=True, text=True, timeout=60, check=False
+        )
+        return done if done.returncode == 0 else None
 
 
 class Other(Process):

@@ -17,7 +17,7 @@ from collections import Counter
 from bench import wire
 from bench.load import Crowd, Peer
 
-NODES, GRACE = 20, 30.0
+NODES, GRACE = 20, 180.0
 
 
 class Trickle:
