@@ -29,11 +29,13 @@ _HARDWARE = re.compile(r"esp32-[0-9a-f]{12}")
 _RESTART_PAUSE = 1.0
 _MOST_RESTARTS = 20
 _LONG_LIFE = 60.0
-# Linux ends the child when we die, however we die; a node must not go on alone for ever
 _GUARD = (
     "import ctypes,os,signal,sys;ctypes.CDLL(None).prctl(1,signal.SIGKILL);"
     "os.getppid()==int(sys.argv[1]) or os._exit(1);os.execvp(sys.argv[2],sys.argv[2:])"
 )
+GUARD = [sys.executable, "-I", "-S", "-c", _GUARD]
+"""Before a parent's process id and a command: Linux ends the child when that parent dies, however it
+dies; a node must not go on alone for ever."""
 
 
 class Parts(NamedTuple):
@@ -116,6 +118,12 @@ def start_line(parts: Parts, folder: Path) -> tuple[list[str], dict[str, str]]:
     return [str(parts.micropython), "-X", f"heapsize={HEAP}", main, *given], environment
 
 
+def title(parts: Parts, number: int, done: str = "") -> str:
+    """`3 real MicroPython nodes (192 KB heap each)`."""
+    heap = f" ({HEAP[:-1]} KB heap each)" if parts.micropython else ""
+    return f"{output.count(number, f'{parts.kind} node')}{done}{heap}"
+
+
 def node_settings(hardware_id: str, node_type: str, broker: Broker) -> dict[str, Any]:
     """The node.json of a simulated node."""
     mqtt: dict[str, Any] = {"host": broker.host, "port": broker.port}
@@ -187,9 +195,7 @@ class Fleet:
     @property
     def title(self) -> str:
         """`3 real MicroPython nodes started (192 KB heap each)`."""
-        heap = f" ({HEAP[:-1]} KB heap each)" if self.parts.micropython else ""
-        what = f"{self.parts.kind} node" + ("" if len(self) == 1 else "s")
-        return f"{len(self)} {what} started{heap}"
+        return title(self.parts, len(self), " started")
 
     def start(self) -> None:
         """Start all of them."""
@@ -199,8 +205,7 @@ class Fleet:
     def _start(self, node: _Node) -> None:
         command, environment = start_line(self.parts, node.folder.resolve())
         if sys.platform == "linux":
-            guard = [sys.executable, "-I", "-S", "-c", _GUARD, str(os.getpid())]
-            command = guard + command
+            command = [*GUARD, str(os.getpid()), *command]
         with (node.folder / "node.log").open("ab") as log:
             if log.tell() > 1 << 20:
                 log.truncate(0)

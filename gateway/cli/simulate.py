@@ -1,8 +1,8 @@
 """`gateway simulate`: light nodes in one process, or real MicroPython, each in a process of its own.
 
-Rules of this file. The light nodes live in a process that we start and that ends with us; what it says
-is one JSON document a line. What the nodes' flash holds stays in the state folder, so that the next call
-finds the same nodes.
+Rules of this file. The nodes live in, or below, a process that we start and that ends with us; what it
+says is one JSON document a line, the same for both kinds. What the nodes' flash holds stays in the state
+folder, so that the next call finds the same nodes.
 """
 
 from __future__ import annotations
@@ -19,12 +19,21 @@ from typing import Any
 import click
 
 from gateway.cli import examples, json_option, output
-from gateway.cli.fleet import TYPES, Broker, Fleet, find_broker, find_device
+from gateway.cli.fleet import (
+    GUARD,
+    TYPES,
+    Broker,
+    find_broker,
+    find_device,
+    find_parts,
+    make_folders,
+    start_line,
+    title,
+)
 from gateway.cli.operator import Operator
 from gateway.errors import DataError, GatewayError
 
 _MOST_REAL = 255
-_LOOK = 0.5
 _MODULE = "gateway.testing.swarm"
 
 
@@ -61,72 +70,16 @@ def simulate(
     """
     for ending in (signal.SIGTERM, signal.SIGINT):  # a shell's background jobs ignore SIGINT
         signal.signal(ending, signal.default_int_handler)
-    broker = find_broker(operator)
-    if not micropython:
-        return _light(operator, broker, number, scenario, seconds)
-    if scenario:
-        raise click.UsageError("scenarios are for light nodes: leave out --micropython")
-    if number > _MOST_REAL:
+    if micropython and number > _MOST_REAL:
         raise click.UsageError(f"at most {_MOST_REAL} with --micropython, a process for each")
-    return _real(operator, broker, number, seconds)
-
-
-def _real(operator: Operator, broker: Broker, number: int, seconds: float) -> int:
-    fleet = Fleet(operator.state_dir / "nodes", number, broker)
-    fleet.start()
-    _begin(operator, fleet.title, broker)
-    began = time.monotonic()
-    try:
-        while not seconds or time.monotonic() - began < seconds:
-            for text in fleet.tend(time.monotonic()):
-                operator.say(text)
-            time.sleep(_LOOK)
-    except KeyboardInterrupt:
-        pass
-    finally:
-        fleet.stop()
-        operator.say(f"{'stopping':<17} {output.count(len(fleet), 'node')}")
-    return 0
-
-
-def _begin(operator: Operator, title: str, broker: Broker) -> None:
-    operator.say(f"{'nodes':<17} {title}, broker {broker.host}:{broker.port}")
-    operator.say("Ctrl+C stops them; look at them with: gateway nodes list")
-
-
-def _light(
-    operator: Operator, broker: Broker, number: int, scenario: str | None, seconds: float
-) -> int:
-    order = {
-        "nodes": number,
-        "types": TYPES,
-        "folder": str((operator.state_dir / "nodes").resolve()),
-        "scenario": scenario,
-        "seconds": seconds,
-        "settings": {
-            "root": broker.root,
-            "mqtt": {**broker._asdict(), "keepalive": 60},
-            "interval_s": 15,
-        },
-    }
-    last: dict[str, Any] = {}
-    with _process(order) as process:
-        try:
-            for said in _lines(process):
-                if "error" in said:
-                    raise DataError(said["error"], hint="gateway simulate --help")
-                if not last:
-                    _begin(operator, f"{number:,} light nodes in one process", broker)
-                last = _take(operator, said) or last
-        except KeyboardInterrupt:
-            process.send_signal(signal.SIGTERM)
-            for said in _lines(process):
-                last = _take(operator, said) or last
-        finally:
-            process.terminate()
-    if process.returncode:
+    broker = find_broker(operator)
+    order, environment, kind = (_real if micropython else _light)(operator, number, broker)
+    order |= {"nodes": number, "scenario": scenario, "seconds": seconds}
+    with _process(order, environment) as process:
+        last = _follow(operator, process, f"{kind}, broker {broker.host}:{broker.port}")
+    if process.returncode not in (0, -signal.SIGTERM):  # ended before it could hear of SIGTERM
         raise GatewayError(
-            "the light nodes ended by themselves",
+            "the nodes ended by themselves",
             why=f"their process ended with {process.returncode}; what it said stands above",
         )
     last = last or {"nodes": number, "receipted": 0, "expect_receipts": number, "counts": {}}
@@ -134,11 +87,60 @@ def _light(
     return 0 if last["receipted"] >= last["expect_receipts"] else 1
 
 
-def _process(order: dict[str, Any]) -> subprocess.Popen[str]:
-    environment = {**os.environ, "PYTHONPATH": str(find_device())}
+_Order = tuple[dict[str, Any], dict[str, str], str]
+"""What the process is told, its environment, and what kind of nodes that makes."""
+
+
+def _light(operator: Operator, number: int, broker: Broker) -> _Order:
+    order = {
+        "types": TYPES,
+        "folder": str((operator.state_dir / "nodes").resolve()),
+        "settings": {
+            "root": broker.root,
+            "mqtt": {**broker._asdict(), "keepalive": 60},
+            "interval_s": 15,
+        },
+    }
+    return order, dict(os.environ), f"{output.count(number, 'light node')} in one process"
+
+
+def _real(operator: Operator, number: int, broker: Broker) -> _Order:
+    parts = find_parts()
+    folders = [f.resolve() for f in make_folders(operator.state_dir / "nodes", number, broker)]
+    lines = {folder: start_line(parts, folder) for folder in folders}
+    order = {
+        "broker": [broker.host, broker.port],
+        "guard": GUARD if sys.platform == "linux" else [],
+        "real": {str(folder): command for folder, (command, _) in lines.items()},
+    }
+    return order, lines[folders[0]][1], title(parts, number)
+
+
+def _follow(operator: Operator, process: subprocess.Popen[str], title: str) -> dict[str, Any]:
+    """Show what it says until it ends; returns its last count."""
+    last: dict[str, Any] = {}
+    try:
+        for said in _lines(process):
+            if "error" in said:
+                raise DataError(said["error"], hint="gateway simulate --help")
+            if not last:
+                operator.say(f"{'nodes':<17} {title}")
+                operator.say("Ctrl+C stops them; look at them with: gateway nodes list")
+            last = _take(operator, said) or last
+    except KeyboardInterrupt:
+        process.send_signal(signal.SIGTERM)
+        for said in _lines(process):
+            last = _take(operator, said) or last
+    finally:
+        _live(operator, "")
+        process.terminate()
+    return last
+
+
+def _process(order: dict[str, Any], environment: dict[str, str]) -> subprocess.Popen[str]:
     process = subprocess.Popen(  # noqa: S603 - our own Python and our own module
         [sys.executable, "-m", _MODULE],
-        env=environment,
+        env={**environment, "PYTHONPATH": str(find_device())},
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
@@ -158,17 +160,21 @@ def _lines(process: subprocess.Popen[str]) -> Iterator[dict[str, Any]]:
 
 def _take(operator: Operator, said: dict[str, Any]) -> dict[str, Any] | None:
     """Show a line; returns it where it has the counts."""
-    live = sys.stderr.isatty() and not operator.quiet
-    clear = "\r\x1b[K" if live else ""
+    _live(operator, "")
     if "happened" in said:
-        operator.say(f"{clear}{output.clock(time.time())} {said['happened']}")
+        operator.say(f"{output.clock(time.time())} {said['happened']}")
         return None
-    if live:
-        text = (
-            f"{said['connected']:,} of {said['nodes']:,} connected, {said['receipted']:,} receipted"
-        )
-        click.echo(clear + text, err=True, nl=False)
+    _live(
+        operator,
+        f"{said['connected']:,} of {said['nodes']:,} connected, {said['receipted']:,} receipted",
+    )
     return said
+
+
+def _live(operator: Operator, text: str) -> None:
+    """The line on a terminal that is written over again and again; "" takes it away."""
+    if sys.stderr.isatty() and not operator.quiet:
+        click.echo(f"\r\x1b[K{text}", err=True, nl=False)
 
 
 def _sum(last: dict[str, Any]) -> str:
@@ -177,9 +183,11 @@ def _sum(last: dict[str, Any]) -> str:
     def of(name: str) -> int:
         return int(counts.get(name, 0))
 
+    beats = f" · {of('said heartbeat'):,} beats" if "said heartbeat" in counts else ""
     return (
-        f"{last['nodes']:,} nodes, {last['receipted']:,} of {last['expect_receipts']:,} receipted · "
-        f"{of('boots'):,} boots · {of('connections'):,} connections · "
-        f"{of('said node_hello'):,} hellos, {of('got hello_ack'):,} receipts · "
-        f"{of('said heartbeat'):,} beats"
+        f"{output.count(last['nodes'], 'node')}, "
+        f"{last['receipted']:,} of {last['expect_receipts']:,} receipted · "
+        f"{output.count(of('boots'), 'boot')} · {output.count(of('connections'), 'connection')} · "
+        f"{output.count(of('said node_hello'), 'hello')}, "
+        f"{output.count(of('got hello_ack'), 'receipt')}{beats}"
     )

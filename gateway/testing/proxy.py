@@ -39,12 +39,18 @@ class Note(NamedTuple):
 
 
 class Proxy:
-    """Passes bytes on to a port of this machine; everything may be changed while it runs, from any
-    thread. `silent` makes every connection that says anything half-open, old ones and new ones.
+    """Passes bytes on to a port, of this machine unless `to` names another; everything may be changed
+    while it runs, from any thread. `silent` makes every connection that says anything half-open, old ones and new ones.
     """
 
     def __init__(
-        self, target: int, *, port: int = 0, host: str = "127.0.0.1", seed: int = 0
+        self,
+        target: int,
+        *,
+        to: str = "127.0.0.1",
+        port: int = 0,
+        host: str = "127.0.0.1",
+        seed: int = 0,
     ) -> None:
         self.port = port
         self.host = host
@@ -55,6 +61,7 @@ class Proxy:
         """Seconds in which new connections are collected; they go on in an order by chance."""
         self.connections = 0
         self.log: list[Note] = []
+        self._to = to
         self._target = target
         self._server: asyncio.Server | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -144,7 +151,7 @@ class Proxy:
         task.add_done_callback(self._tasks.discard)
         try:
             await self._turn()
-            target = await asyncio.open_connection("127.0.0.1", self._target)
+            target = await asyncio.open_connection(self._to, self._target)
         except OSError:
             self._note(number, "refused: the target does not answer")
             abort(writer)

@@ -82,16 +82,18 @@ def test_a_light_node_proves_a_config_and_keeps_it(gateway: GatewayProcess, tmp_
         finally:
             running.terminate()
             out, _ = running.communicate(timeout=20)
-    assert out.startswith("1 nodes, 1 of 1 receipted")
+    assert out.startswith("1 node, 1 of 1 receipted · 1 boot")
     kept = json.loads((gateway.state_dir / "nodes/light.json").read_text())
     assert any('"rev": 1' in text for text in kept["flash"]["0"]["slots"].values())
 
 
 def test_a_scenario_that_is_not_there(gateway: GatewayProcess) -> None:
-    """Exit code 65 with those that are shipped; a wrong step is named with its file."""
+    """Exit code 65 with those that are shipped; a step that real nodes cannot do is named."""
     done = gateway.command("simulate", "--scenario", "strom")
     assert done.returncode == 65
     for name in ("storm", "flapping", "clock jump", "version mix"):
         assert name in done.stderr
-    both = gateway.command("simulate", "--scenario", "storm", "--micropython")
-    assert both.returncode == 2
+    for name, step in (("clock jump", "clock_jump"), ("version mix", "upgrade")):
+        both = gateway.command("simulate", "--scenario", name, "--micropython")
+        assert both.returncode == 65
+        assert f"step 1, {step} is for light nodes: leave out --micropython" in both.stderr

@@ -11,6 +11,7 @@ from subprocess import Popen
 
 import pytest
 
+from gateway.testing.broker import Mosquitto
 from gateway.testing.process import until
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -102,3 +103,19 @@ def test_colours_at_a_terminal(tmp_path: Path, settings: dict[str, str], colour:
         assert (b"\x1b[1mPLUGIN" in terminal._seen) is colour
     finally:
         terminal.close()
+
+
+def test_the_sum_of_a_simulation_has_a_line_of_its_own(tmp_path: Path) -> None:
+    """The line that is written over again and again is gone when Ctrl+C brings the sum."""
+    with Mosquitto(tmp_path / "broker") as broker:
+        where = {"GATEWAY__MQTT__HOST": "127.0.0.1", "GATEWAY__MQTT__PORT": str(broker.port)}
+        terminal = Terminal(tmp_path, "simulate", "-n", "1", **where)
+        try:
+            _see(terminal, "1 of 1 connected, 0 receipted")
+            terminal.press("\x03")
+            _see(terminal, "1 node, 0 of 1 receipted")
+            until(lambda: terminal.process.poll() is not None, 20)
+            assert b"\x1b[K1 node, 0 of 1 receipted" in terminal._seen
+        finally:
+            terminal.close()
+    assert terminal.process.returncode == 1

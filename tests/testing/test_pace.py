@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from itertools import pairwise
 
-from gateway.testing.swarm.__main__ import Pace
+from gateway.testing.swarm.pace import Pace
 
 
 def switched_on(seconds: float, answers: float) -> list[int]:
     """How many are on after each tenth of a second, where so many are answered in a second."""
-    pace, on, answered, steps = Pace(0.0), 0, 0.0, []
+    pace, on, answered, steps = Pace(0.0, 400, 500), 0, 0.0, []
     for tenth in range(1, round(seconds * 10) + 1):
         on = pace.allowed(tenth / 10, on, int(answered))
         answered = min(on, answered + answers / 10)

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from gateway.testing.swarm import scenario
+from gateway.testing.swarm.lights import MORE
 
 
 class Puppet:
@@ -42,7 +43,7 @@ def played(name: str, seconds: int, count: int = 100) -> tuple[list[str], list[A
     nodes: list[Any] = [Puppet() for _ in range(count)]
     found = scenario.read(scenario.find(name))
     scenario.assign(found, nodes)
-    play = scenario.Play(found, nodes, random.Random(1))  # noqa: S311 - chance that repeats, no secret
+    play = scenario.Play(found, nodes, random.Random(1), MORE)  # noqa: S311 - chance that repeats, no secret
     told = [line for tenth in range(seconds * 10) for line in play.due(tenth / 10)]
     return told, nodes
 
@@ -64,6 +65,28 @@ def test_the_shipped_scenarios_do_what_they_say() -> None:
     assert sum(node.make.fw_version == "0.9.0" for node in nodes) == 25
     _, nodes = played("version mix", 2000)
     assert not any(node.make.fw_version for node in nodes)
+
+
+def test_a_scenario_that_is_over_leaves_nobody_without_power() -> None:
+    """Who waits for power has it at once, and nothing happens any more."""
+    nodes: list[Any] = [Puppet() for _ in range(10)]
+    play = scenario.Play(scenario.read(scenario.find("storm")), nodes, random.Random(1), MORE)  # noqa: S311 - chance that repeats, no secret
+    assert play.due(10.0) == ["power cut: 10 of 10 nodes"]
+    assert not any(node.is_on for node in nodes)
+    play.let_go()
+    assert all(node.is_on for node in nodes)
+    assert play.due(1000.0) == []
+
+
+def test_what_only_light_nodes_can_do() -> None:
+    """Power and links are everybody's; the first thing that is not is named."""
+    found = {name: scenario.read(scenario.find(name)) for name in scenario.names()}
+    assert {name: scenario.only_for_light(one) for name, one in found.items()} == {
+        "clock jump": "step 1, clock_jump",
+        "flapping": "",
+        "storm": "",
+        "version mix": "step 1, upgrade",
+    }
 
 
 @pytest.mark.parametrize(

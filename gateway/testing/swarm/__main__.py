@@ -1,8 +1,8 @@
-"""The process of a fleet of light nodes: its order comes as JSON on stdin, its counts go to stdout.
+"""The process of a simulated fleet: its order comes as JSON on stdin, its counts go to stdout.
 
 Rules of this file. One JSON line a second, and one for each step of the scenario. It ends at SIGTERM,
-SIGINT, when its time is over or when whoever started it is gone; what is on the nodes' flash is kept in
-one file, so that the next run finds the same nodes.
+SIGINT, when its time is over or when whoever started it is gone. When its time is over the scenario ends
+first, so that the last count is of nodes that nothing happens to any more.
 """
 
 from __future__ import annotations
@@ -15,96 +15,97 @@ import resource
 import signal
 import sys
 from collections import Counter
-from pathlib import Path
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, Protocol
 
 from gateway.testing.swarm import scenario
-from gateway.testing.swarm.light import Flash, LightNode
+from gateway.testing.swarm.lights import LightFleet
+from gateway.testing.swarm.pace import Pace
+from gateway.testing.swarm.real import RealFleet
 
 _TICK = 0.05
 _ROUNDS = 10  # a node is looked at every so many ticks
 _TELL = 1.0
 _SAVE = 10.0
-_STARTS = 400  # nodes that are switched on in a second, at most
-_UNANSWERED = 500  # so many may wait for their first receipt; then the next ones wait for power
-_PATIENCE = 5.0  # where no receipt comes for so long, nobody waits for one
+_SETTLE = 20.0  # so long the nodes may take to come back when the time of a scenario is over
 
 
-class Pace:
-    """How many nodes have power by now. What a fleet does when all of it wakes at once is the scenario
-    `storm`; a start goes as fast as the gateway takes them in, whatever else this machine does."""
+class Node(scenario.Node, Protocol):
+    """What the process asks of every node."""
 
-    def __init__(self, now: float) -> None:
-        self._last = self._heard_at = now
-        self._answered = 0
-        self._room = 0.0
+    connected: bool
+    heard: bool
+    answered: bool
+    make: scenario.Make
 
-    def allowed(self, now: float, on: int, answered: int) -> int:
-        """How many there may be, where `on` are and `answered` of them have their receipt."""
-        self._room = min(self._room + (now - self._last) * _STARTS, _STARTS)
-        self._last = now
-        if answered > self._answered:
-            self._answered, self._heard_at = answered, now
-        waits_for_nobody = now - self._heard_at > _PATIENCE
-        more = (
-            int(self._room)
-            if waits_for_nobody
-            else min(int(self._room), answered + _UNANSWERED - on)
-        )
-        self._room -= max(0, more)
-        return on + max(0, more)
+    def tick(self) -> None:
+        """Time goes by."""
+
+
+class Fleet(Protocol):
+    """What the process asks of every kind of fleet."""
+
+    starts: int
+    unanswered: int
+
+    @property
+    def nodes(self) -> Sequence[Node]:
+        """All of them."""
+
+    async def play(self, scenario: scenario.Scenario) -> scenario.Play[Any]:
+        """What happens to them. Raises ValueError where it cannot."""
+
+    def news(self) -> list[str]:
+        """What a person should know, each line once."""
+
+    async def close(self) -> None:
+        """Let go of what is not a node."""
+
+    def save(self) -> None:
+        """Keep what survives a power cut."""
 
 
 class Swarm:
-    """All of them."""
+    """A fleet on its way."""
 
     def __init__(self, order: dict[str, Any]) -> None:
-        self._file = Path(order["folder"]) / "light.json"
-        self._file.parent.mkdir(parents=True, exist_ok=True)
         self._for = float(order.get("seconds") or 0)
         self._parent = os.getppid()
-        dice = random.Random(order.get("seed"))
         self._counts: Counter[str] = Counter()
-        kept = self._kept()
-        stem = kept.get("stem") or f"{dice.getrandbits(32):08x}"
-        self._stem = stem
-        self.nodes = [
-            LightNode(
-                {
-                    "hardware_id": f"esp32-{stem}{number:04x}",
-                    "node_type": order["types"][number % len(order["types"])],
-                    **order["settings"],
-                },
-                _flash_of(kept.get("flash", {}).get(str(number))),
-                self._counts,
-                dice,
-            )
-            for number in range(int(order["nodes"]))
-        ]
-        self._play: scenario.Play | None = None
-        if order.get("scenario"):
-            found = scenario.read(scenario.find(order["scenario"]))
-            scenario.assign(found, self.nodes)
-            self._play = scenario.Play(found, self.nodes, dice)
+        kind = RealFleet if "real" in order else LightFleet
+        self._fleet: Fleet = kind(order, self._counts, random.Random(order.get("seed")))
+        self._scenario = order.get("scenario")
+        self._play: scenario.Play[Any] | None = None
         self._end = asyncio.Event()
+        self._on = 0
 
     async def run(self) -> None:
-        """Until somebody ends it."""
+        """Until somebody ends it. Raises ValueError for a scenario that cannot be played."""
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._end.set)
+        if self._scenario:
+            self._play = await self._fleet.play(scenario.read(scenario.find(self._scenario)))
+        try:
+            await self._live(loop)
+            for node in self._fleet.nodes:
+                node.tick()
+            self._tell()
+        finally:
+            for node in self._fleet.nodes:  # as real ones end here: the broker says their wills
+                node.cut_power()
+            await asyncio.sleep(0.1)
+            await self._fleet.close()
+            self._fleet.save()
+
+    async def _live(self, loop: asyncio.AbstractEventLoop) -> None:
         began = told = saved = loop.time()
-        round_ = on = 0
-        pace = Pace(began)
+        pace = Pace(began, self._fleet.starts, self._fleet.unanswered)
+        round_ = 0
         while not self._end.is_set() and os.getppid() == self._parent:
             now = loop.time()
-            if on < len(self.nodes):
-                answered = sum(node.answered for node in self.nodes[:on])
-                allowed = min(pace.allowed(now, on, answered), len(self.nodes))
-                for node in self.nodes[on:allowed]:
-                    node.boot()
-                on = allowed
-            for node in self.nodes[round_ % _ROUNDS :: _ROUNDS]:
+            self._switch_on(pace, now)
+            for node in self._fleet.nodes[round_ % _ROUNDS : self._on : _ROUNDS]:
                 node.tick()
             round_ += 1
             self._happen(now - began)
@@ -113,61 +114,48 @@ class Swarm:
                 self._tell()
             if now - saved >= _SAVE:
                 saved = now
-                self._save()
-            if self._for and now - began >= self._for:
-                break
+                self._fleet.save()
+            if self._for and self._is_over(now - began):
+                return
             await asyncio.sleep(max(0.0, _TICK - (loop.time() - now)))
-        self._tell()
-        for node in self.nodes:  # as real ones end here: the broker says their wills
-            node.cut_power()
-        await asyncio.sleep(0.1)
-        self._save()
+
+    def _switch_on(self, pace: Pace, now: float) -> None:
+        nodes = self._fleet.nodes
+        if self._on < len(nodes):
+            answered = sum(node.answered for node in nodes[: self._on])
+            allowed = min(pace.allowed(now, self._on, answered), len(nodes))
+            for node in nodes[self._on : allowed]:
+                if not node.is_on:  # a scenario has been quicker
+                    node.boot()
+            self._on = allowed
 
     def _happen(self, since: float) -> None:
         for line in self._play.due(since) if self._play else ():
             _print({"happened": line})
+        for line in self._fleet.news():
+            _print({"happened": line})
+
+    def _is_over(self, since: float) -> bool:
+        """True when the time is; a scenario ends first, and its nodes may come back."""
+        if since < self._for:
+            return False
+        if self._play is None:
+            return True
+        self._play.let_go()
+        back = all(node.heard or node.make.foreign for node in self._fleet.nodes)
+        return back or since >= self._for + _SETTLE
 
     def _tell(self) -> None:
-        ours = [node for node in self.nodes if not node.make.foreign]
+        ours = [node for node in self._fleet.nodes if not node.make.foreign]
         _print(
             {
-                "nodes": len(self.nodes),
-                "connected": sum(node.connected for node in self.nodes),
+                "nodes": len(self._fleet.nodes),
+                "connected": sum(node.connected for node in self._fleet.nodes),
                 "receipted": sum(node.heard for node in ours),
                 "expect_receipts": len(ours),
                 "counts": dict(self._counts),
             }
         )
-
-    def _kept(self) -> dict[str, Any]:
-        try:
-            found = json.loads(self._file.read_text())
-        except (OSError, ValueError):
-            return {}
-        return found if isinstance(found, dict) else {}
-
-    def _save(self) -> None:
-        flash = {
-            str(number): {
-                "slots": {str(n): text.decode() for n, text in node.flash.slots.items()},
-                "record": node.flash.record.decode(),
-            }
-            for number, node in enumerate(self.nodes)
-            if node.flash.record
-        }
-        fresh = self._file.with_suffix(".new")
-        fresh.touch(mode=0o600)  # the nodes' secrets are in it
-        # of nodes that are not running this time, what is kept stays
-        flash = {**self._kept().get("flash", {}), **flash}
-        fresh.write_text(json.dumps({"stem": self._stem, "flash": flash}))
-        fresh.replace(self._file)
-
-
-def _flash_of(kept: dict[str, Any] | None) -> Flash:
-    if kept is None:
-        return Flash()
-    slots = {int(number): text.encode() for number, text in kept["slots"].items()}
-    return Flash(slots, kept["record"].encode())
 
 
 def _print(value: dict[str, Any]) -> None:
@@ -178,7 +166,7 @@ def main() -> int:
     """Read the order, raise the limit of open files, run."""
     order = json.loads(sys.stdin.readline())
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    needed = int(order["nodes"]) + 64
+    needed = int(order["nodes"]) * (3 if "real" in order else 1) + 64
     if soft < needed <= hard:
         resource.setrlimit(resource.RLIMIT_NOFILE, (needed, hard))
     elif hard < needed:

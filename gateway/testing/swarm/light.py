@@ -15,19 +15,10 @@ from importlib import import_module
 from typing import Any
 
 from gateway.testing.swarm.line import Hears, Line, Login, open_line
+from gateway.testing.swarm.scenario import Make
 
 _NOT_FOREIGN = ("protocol", "boot_id", "seq")
 """What field firmware does not say."""
-
-
-@dataclass
-class Make:
-    """What kind of node it is."""
-
-    fw_version: str = ""
-    """Empty: ours."""
-    foreign: bool = False
-    """Field firmware: no protocol, no receipts."""
 
 
 @dataclass

@@ -1,22 +1,53 @@
 """What happens to a fleet: scenario files, and their steps as they fall due.
 
 Rules of this file. A scenario is data: `about`, `[[fleet]]` with the makes of nodes, `[[steps]]` with
-what is done, when and to which share. Chance comes from the dice that are handed in.
+what is done, when and to which share. Chance comes from the dice that are handed in. Power and links are
+what every node has; what else a kind of node can do, it brings along.
 """
 
 from __future__ import annotations
 
+import math
 import random
 import tomllib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
-
-from gateway.testing.swarm.light import LightNode, Make
+from typing import Any, Generic, Protocol, TypeVar
 
 SHELF = Path(__file__).parent / "scenarios"
-_DOES = ("power_cut", "link_loss", "clock_jump", "upgrade")
+_COMMON = ("power_cut", "link_loss")
+_DOES = (*_COMMON, "clock_jump", "upgrade")
+
+
+@dataclass
+class Make:
+    """What kind of node it is."""
+
+    fw_version: str = ""
+    """Empty: ours."""
+    foreign: bool = False
+    """Field firmware: no protocol, no receipts."""
+
+
+class Node(Protocol):
+    """What every node can live through."""
+
+    @property
+    def is_on(self) -> bool:
+        """True while it has power."""
+
+    def boot(self) -> None:
+        """Power on."""
+
+    def cut_power(self) -> None:
+        """Off, at once."""
+
+    def lose_link(self) -> None:
+        """The network is gone for a moment."""
+
+
+N = TypeVar("N", bound=Node)
 
 
 @dataclass(frozen=True)
@@ -77,7 +108,13 @@ def read(path: Path) -> Scenario:
     return made
 
 
-def assign(scenario: Scenario, nodes: Sequence[LightNode]) -> None:
+class Made(Protocol):
+    """A node that can be of any make."""
+
+    make: Make
+
+
+def assign(scenario: Scenario, nodes: Sequence[Made]) -> None:
     """Give the nodes their makes, in the order of the file; what is left over is ours."""
     start = 0.0
     for share, make in scenario.fleet:
@@ -87,14 +124,29 @@ def assign(scenario: Scenario, nodes: Sequence[LightNode]) -> None:
         start = end
 
 
-class Play:
-    """A scenario on its way: call `due` often."""
+def only_for_light(scenario: Scenario) -> str:
+    """The first thing in it that a node in a process of its own cannot do, "" for none."""
+    for number, step in enumerate(scenario.steps, 1):
+        if step.does not in _COMMON:
+            return f"step {number}, {step.does}"
+    return "[[fleet]]" if scenario.fleet else ""
 
-    def __init__(self, scenario: Scenario, nodes: Sequence[LightNode], dice: random.Random) -> None:
+
+class Play(Generic[N]):
+    """A scenario on its way: call `due` often. `more` is what these nodes can do besides."""
+
+    def __init__(
+        self,
+        scenario: Scenario,
+        nodes: Sequence[N],
+        dice: random.Random,
+        more: Mapping[str, Callable[[N, Step], None]],
+    ) -> None:
         self._nodes = nodes
         self._dice = dice
+        self._more = more
         self._steps = [(step.at, step) for step in scenario.steps]
-        self._later: list[tuple[float, LightNode, str, Step]] = []
+        self._later: list[tuple[float, N, str, Step]] = []
 
     def due(self, now: float) -> list[str]:
         """Do what is due at `now` seconds; returns a line for each step that begins."""
@@ -104,11 +156,20 @@ class Play:
             if step.every:
                 self._steps.append((begins + step.every, step))
             lines.append(self._begin(step, now))
+        self._hit_all(now)
+        return lines
+
+    def let_go(self) -> None:
+        """No step begins any more, and who is without power gets it back."""
+        self._steps.clear()
+        self._later = [each for each in self._later if each[2] == "boot"]
+        self._hit_all(math.inf)
+
+    def _hit_all(self, now: float) -> None:
         ready = [each for each in self._later if each[0] <= now]
         self._later = [each for each in self._later if each[0] > now]
         for _at, node, does, step in ready:
             self._hit(node, does, step, now)
-        return lines
 
     def _begin(self, step: Step, now: float) -> str:
         hit = list(self._chosen(step.share))
@@ -117,22 +178,19 @@ class Play:
             self._later.append((now + spread, node, step.does, step))
         return f"{step.does.replace('_', ' ')}: {len(hit):,} of {len(self._nodes):,} nodes"
 
-    def _chosen(self, share: float) -> Iterator[LightNode]:
+    def _chosen(self, share: float) -> Iterator[N]:
         count = max(1, round(share * len(self._nodes)))
         return iter(self._dice.sample(list(self._nodes), min(count, len(self._nodes))))
 
-    def _hit(self, node: LightNode, does: str, step: Step, now: float) -> None:
+    def _hit(self, node: N, does: str, step: Step, now: float) -> None:
         if does == "power_cut":
             node.cut_power()
             back = now + step.off + self._dice.uniform(0, step.within)
             self._later.append((back, node, "boot", step))
-        elif does == "boot" and not node.is_on:
-            node.boot()
+        elif does == "boot":
+            if not node.is_on:
+                node.boot()
         elif does == "link_loss":
             node.lose_link()
-        elif does == "clock_jump":
-            node.jump(step.seconds)
-        elif does == "upgrade":
-            node.stop()
-            node.make = Make()
-            node.boot()
+        else:
+            self._more[does](node, step)
