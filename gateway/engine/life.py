@@ -172,8 +172,8 @@ class Engine:
         tx = Gathered(self.opened.reader, self.opened.roster)
         tx.publish_json(topic, payload)
         effect = Effect("app", tx, 0, self.opened.ids, time.time())
-        replaced = await self.opened.writer.submit(lambda c: outbox.put(c, effect.parcels))
-        self.wiring.outbox.push(effect.parcels, replaced)
+        await self.opened.writer.submit(lambda c: outbox.put(c, effect.parcels))
+        self.wiring.outbox.push(effect.parcels)
 
     def _on_trouble(self, error: Exception | None) -> None:
         self.trouble = error

@@ -95,7 +95,7 @@ class Commits:
                 self._parts.retries.move(old, lane)
         for plugin, error in unit.failed:
             log.warning("plugin %s: what it wanted done failed: %s", plugin, error)
-        self._parts.outbox.push(unit.parcels, unit.replaced)
+        self._parts.outbox.push(unit.parcels)
         self._parts.retries.committed(unit)
         if unit.only is None:
             self._parts.careful.after(unit.journal_id)

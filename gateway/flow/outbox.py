@@ -20,6 +20,7 @@ import msgspec
 from gateway.api import Node
 from gateway.errors import BrokerError
 from gateway.failpoint import failpoint
+from gateway.flow.held import Held
 from gateway.flow.suspects import Suspects
 from gateway.flow.work import Ids
 from gateway.protocol.signing import sign
@@ -55,9 +56,7 @@ class Outbox:
         self._alone: int | None = None
         self._hush = False
         self._suspects = Suspects()
-        self._held: set[int] = set()
-        self._replaced: set[int] = set()
-        """Of those that are held: what has left already may be named by a commit that did not know it."""
+        self._held = Held()
         self._connected = False
         self.sent = 0
 
@@ -72,17 +71,16 @@ class Outbox:
         heads = [self._queues[key][0] for key in self._queues if key < 0]
         return [{"topic": head.topic, "bytes": len(head.body)} for head in heads]
 
-    def push(self, parcels: Iterable[Parcel], replaced: Iterable[int] = ()) -> None:
-        """Committed parcels, and the ids of older ones that they replaced."""
+    def push(self, parcels: Iterable[Parcel]) -> None:
+        """Committed parcels."""
         for parcel in parcels:
             queue = self._queues.get(parcel.node_id)
             if queue is None:
                 queue = self._queues[parcel.node_id] = deque()
             queue.append(parcel)
-            self._held.add(parcel.id)
+            self._held.add(parcel)
             if parcel.node_id not in self._busy and len(queue) == 1:
                 self._turn.append(parcel.node_id)
-        self._replaced.update(self._held.intersection(replaced))
         self._go_on()
 
     def connected(self, is_connected: bool) -> None:
@@ -95,11 +93,9 @@ class Outbox:
         for key, queue in list(self._queues.items()):
             if queue and queue[0].node_id == node_id:
                 del self._queues[key]
-                ids = {parcel.id for parcel in queue}
-                self._held -= ids
-                self._replaced -= ids
-                for parcel_id in ids:
-                    self._suspects.done(parcel_id)
+                for parcel in queue:
+                    self._held.remove(parcel)
+                    self._suspects.done(parcel.id)
                 queue.clear()  # also for who is in the middle of sending it
 
     async def drain(self) -> None:
@@ -134,14 +130,20 @@ class Outbox:
         self._busy.add(key)
         task = asyncio.ensure_future(self._send_queue(key))
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        self._go_on()  # only now: who is to be tried alone waits for the last of the others
 
     def _try_alone(self) -> None:
         """The first of the suspects that is due, as soon as nothing else is under way."""
         loop = asyncio.get_running_loop()
         self._lonely = [k for k in self._lonely if self._queues.get(k) and k not in self._busy]
         key = min(self._lonely, key=self._due, default=None)
-        if key is None:
+        if key is None:  # whoever the others wait for is gone
+            self._hush = False
+            loop.call_soon(self._go_on)
             return
         if (left := self._due(key) - loop.time()) > 0:
             loop.call_later(left, self._go_on)
@@ -175,7 +177,7 @@ class Outbox:
                 self._suspects.done(parcel.id)
                 if queue and queue[0] is parcel:
                     queue.popleft()
-                    self._held.discard(parcel.id)
+                    self._held.remove(parcel)
                 if self._alone == key:
                     break  # what is behind it is under no suspicion
         finally:
@@ -186,7 +188,6 @@ class Outbox:
                 self._queues.pop(key, None)
             else:
                 asyncio.get_running_loop().call_later(_PAUSE, self._again, key)
-            asyncio.get_running_loop().call_soon(self._go_on)
 
     def _again(self, key: int) -> None:
         self._turn.append(key)
@@ -209,8 +210,7 @@ class Outbox:
 
     async def _send(self, parcel: Parcel) -> bool:
         """True where the parcel is done with."""
-        if parcel.id in self._replaced:
-            self._replaced.discard(parcel.id)
+        if self._held.is_replaced(parcel):
             return True
         now = time.time()
         if parcel.expires_at is not None and parcel.expires_at < now:
@@ -231,7 +231,6 @@ class Outbox:
             return False
         failpoint("outbox.acknowledged")
         self.sent += 1
-        self._replaced.discard(parcel.id)  # replaced while it was on its way
         self._finished.delete(parcel.id)
         return True
 

@@ -75,7 +75,7 @@ class Unit:
     __slots__ = (
         "answer", "before", "change_row", "changes", "deliveries", "effects", "fail_row", "failed",
         "hopeless", "item", "journal_id", "kept", "keys", "lane", "node", "only", "over", "parcels",
-        "replaced", "tried",
+        "tried",
     )  # fmt: skip
 
     def __init__(self, item: Any, journal_id: int, lane: str, node: Node) -> None:
@@ -100,7 +100,6 @@ class Unit:
         self.node = self.before
         self.failed: list[tuple[str, Exception]] = []
         self.parcels: list[outbox.Parcel] = []
-        self.replaced: list[int] = []
         self.changes: list[journal.Row] = []
         self.kept: list[journal.Delivery] = []
 
@@ -192,13 +191,12 @@ class Unit:
         if effect.tx.writes:
             _run(connection, effect)
         failpoint("effect.rows")
-        replaced = outbox.put(connection, effect.parcels)
+        outbox.put(connection, effect.parcels)
         if changes:
             journal.add(connection, changes)
             failpoint("effect.changes")
         self.changes += changes
         self.parcels += effect.parcels
-        self.replaced += replaced
 
     def _write_node(self, connection: Connection, effect: Effect, now: float) -> list[journal.Row]:
         """Write what this effect makes of the node; the rows that tell plugins of it."""

@@ -131,7 +131,7 @@ class Operator:
             asked,
             (True, {"topic": args["topic"]}),
             lambda connection: outbox.put(connection, effect.parcels),
-            lambda replaced: self._parts.outbox.push(effect.parcels, replaced),
+            lambda _: self._parts.outbox.push(effect.parcels),
         )
 
     def _forget(self, asked: Asked, _args: Mapping[str, Any]) -> None:

@@ -29,20 +29,16 @@ class Parcel(NamedTuple):
         return sound and self.crc == checksum(self.topic, self.body)
 
 
-def put(connection: Connection, parcels: Iterable[Parcel]) -> list[int]:
-    """Queue parcels; returns the ids of older ones that a new one replaced."""
-    replaced: list[int] = []
+def put(connection: Connection, parcels: Iterable[Parcel]) -> None:
+    """Queue parcels; each takes the place of older ones with its replace key."""
     for parcel in parcels:
         if parcel.replace_key is not None:
-            old = connection.execute(
-                "SELECT id FROM outbox WHERE replace_key = ? AND id < ?",
+            connection.execute(
+                "DELETE FROM outbox WHERE replace_key = ? AND id < ?",
                 (parcel.replace_key, parcel.id),
-            ).fetchall()
-            replaced.extend(row[0] for row in old)
+            )
         connection.execute("INSERT OR IGNORE INTO outbox VALUES (?,?,?,?,?,?,?,?,?)", parcel)
     failpoint("outbox.put")
-    gone(connection, replaced)
-    return replaced
 
 
 def gone(connection: Connection, ids: Iterable[int]) -> None:

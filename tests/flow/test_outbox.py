@@ -21,7 +21,7 @@ from gateway.store import migrations
 from gateway.store import outbox as rows
 from gateway.store.journal import checksum
 from gateway.store.outbox import Parcel
-from gateway.store.sqlite import open_writer
+from gateway.store.sqlite import Connection, open_writer
 from gateway.store.writer import Writer
 
 
@@ -113,8 +113,8 @@ def run(
 
 
 async def put(outbox: Outbox, writer: Writer, parcels: list[Parcel]) -> None:
-    replaced = await writer.submit(lambda c: rows.put(c, parcels))
-    outbox.push(parcels, replaced)
+    await writer.submit(lambda c: rows.put(c, parcels))
+    outbox.push(parcels)
 
 
 async def until(condition: Callable[[], bool]) -> None:
@@ -206,6 +206,29 @@ def test_a_newer_message_replaces_one_that_has_not_left(tmp_path: Path) -> None:
     assert left == 0
 
 
+def test_a_commit_that_was_taken_again_replaces_too(tmp_path: Path) -> None:
+    """Its first outcome was unknown, and the second time the older row is gone already (rule 19): the
+    older message is not sent."""
+
+    def twice(parcels: list[Parcel]) -> Callable[[Connection], None]:
+        def write(connection: Connection) -> None:
+            rows.put(connection, parcels)
+            rows.put(connection, parcels)
+
+        return write
+
+    async def body(outbox: Outbox, broker: Broker, writer: Writer) -> None:
+        for n in (1, 2):
+            parcels = [parcel(n, key="config:1")]
+            await writer.submit(twice(parcels))
+            outbox.push(parcels)
+        outbox.connected(True)
+        await until(lambda: ("hydro/1", 2) in broker.got)
+
+    broker, left = run(tmp_path / "x.db", body)
+    assert ([n for _, n in broker.got], left) == ([2], 0)
+
+
 def test_one_that_is_replaced_on_its_way_leaves_nothing_in_memory(tmp_path: Path) -> None:
     """A publish under way cannot be taken back; its number is forgotten with its row."""
 
@@ -217,7 +240,7 @@ def test_one_that_is_replaced_on_its_way_leaves_nothing_in_memory(tmp_path: Path
         await put(outbox, writer, [parcel(2, key="config:1")])
         broker.hold.set()
         await until(lambda: len(broker.got) == 2)
-        assert not outbox._replaced
+        assert outbox._held.empty
 
     assert run(tmp_path / "x.db", body)[1] == 0
 
@@ -230,15 +253,15 @@ def test_one_that_is_replaced_after_it_has_left_leaves_nothing_in_memory(tmp_pat
         outbox.connected(True)
         await put(outbox, writer, [parcel(1, key="config:1")])
         await until(lambda: len(broker.got) == 1)
-        outbox.push([parcel(2, key="config:1")], [1])
+        await put(outbox, writer, [parcel(2, key="config:1")])
         await until(lambda: len(broker.got) == 2)
-        assert not outbox._replaced
+        assert outbox._held.empty
         outbox.connected(False)
         await put(outbox, writer, [parcel(3, key="config:1")])
         await put(outbox, writer, [parcel(4, key="config:1")])
         outbox.forget(1)
         await writer.submit(lambda c: rows.gone(c, [4]))
-        assert not outbox._replaced
+        assert outbox._held.empty
 
     assert run(tmp_path / "x.db", body)[1] == 0
 

@@ -7,43 +7,29 @@ checks each message as it comes: is it committed, is it its turn, was it there b
 from __future__ import annotations
 
 import asyncio
-import functools
 import json
-import tempfile
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
-from pathlib import Path
 from types import SimpleNamespace
 from unittest import mock
 
-from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from hypothesis.stateful import initialize, invariant, precondition, rule
 
 from gateway.errors import BrokerError
 from gateway.flow import outbox as flow
 from gateway.flow import suspects
 from gateway.flow.work import Ids
-from gateway.store import migrations, nodes
+from gateway.store import nodes
 from gateway.store import outbox as rows
 from gateway.store.journal import checksum
 from gateway.store.outbox import Parcel
 from gateway.store.sqlite import Connection, open_reader, open_writer
 from gateway.store.writer import Writer, _Entry, _resolve
+from tests.machines import OnDisk, lives
 
 NODES, KEYS = (1, 2), ("config", "ack")
-
-
-@functools.cache
-def new_store() -> bytes:
-    """A database file with the core's tables, made once."""
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "gateway.db"
-        connection = open_writer(path, "OFF")
-        migrations.migrate_core(connection)
-        connection.close()
-        return path.read_bytes()
 
 
 class StepWriter(Writer):
@@ -52,11 +38,15 @@ class StepWriter(Writer):
     def start(self, connection: Connection) -> None:
         self._loop, self._connection = asyncio.get_running_loop(), connection
 
-    def turn(self, *, told: bool = True) -> None:
-        """Commit what is queued; not `told`, the process dies before anybody hears of it."""
+    def turn(self, *, told: bool = True, twice: bool = False) -> None:
+        """Commit what is queued; not `told`, the process dies before anybody hears of it. `twice`: it was
+        on disk, but the answer was an error, and the whole group is taken again (rule 19)."""
         group: list[_Entry] = list(self._queue)
         self._queue.clear()
         if group:
+            if twice:
+                self._commit(group)
+                self._drop_connection()
             results = self._commit(group)
             if told:
                 _resolve([(future, r) for (_, future), r in zip(group, results, strict=True)])
@@ -79,14 +69,11 @@ class Message:
         return self.committed and not (self.arrived or self.void or over)
 
 
-class Outbox(RuleBasedStateMachine):
+class Outbox(OnDisk):
     """One gateway through its lives, its nodes, and a broker."""
 
     def __init__(self) -> None:
         super().__init__()
-        self._folder = tempfile.TemporaryDirectory()
-        self.path = Path(self._folder.name) / "gateway.db"
-        self.path.write_bytes(new_store())
         self.loop = asyncio.new_event_loop()
         self.now = 1000.0
         clock = SimpleNamespace(time=lambda: self.now)
@@ -182,6 +169,23 @@ class Outbox(RuleBasedStateMachine):
                 answer.set_exception(BrokerError("connection lost"))
         self.turns()
 
+    @precondition(lambda self: self.under_way)
+    @rule()
+    def it_breaks_behind_a_puback(self) -> None:
+        """The broker has all that was under way, and nothing may leave behind it."""
+        self.linked = False
+        self.loop.run_until_complete(self._link())
+        for number in self.under_way:
+            self.answer_one(number)
+        self.turns()
+
+    @rule(times=st.integers(2, 5))
+    def the_broker_hangs_up(self, times: int) -> None:
+        """Again and again at what is sent: in the end one message waits in a queue of its own."""
+        for _ in range(times):
+            self.link(True)
+            self.link(False)
+
     async def _link(self) -> None:
         self.outbox.connected(self.linked)
 
@@ -221,7 +225,7 @@ class Outbox(RuleBasedStateMachine):
             )  # fmt: skip
             self.said[number] = Message(node, key, expires)
         future = self.writer.submit(lambda connection: rows.put(connection, parcels))
-        future.add_done_callback(lambda done: self.outbox.push(parcels, done.result()))
+        future.add_done_callback(lambda _done: self.outbox.push(parcels))
         self.queued.append(lambda: self.is_put([parcel.id for parcel in parcels]))
 
     def is_put(self, numbers: list[int]) -> None:
@@ -247,15 +251,16 @@ class Outbox(RuleBasedStateMachine):
 
         self.queued.append(forgotten)
 
-    @rule()
-    def commit(self) -> None:
+    @precondition(lambda self: self.queued)
+    @rule(twice=st.booleans())
+    def commit(self, twice: bool) -> None:
         """What is queued is on disk, and whoever waits for it hears of it."""
-        self.turn_writer(told=True)
+        self.turn_writer(twice=twice)
         self.turns()
 
-    def turn_writer(self, *, told: bool) -> None:
+    def turn_writer(self, *, told: bool = True, twice: bool = False) -> None:
         """One group."""
-        self.writer.turn(told=told)
+        self.writer.turn(told=told, twice=twice)
         for happened in self.queued:
             happened()
         self.queued.clear()
@@ -266,6 +271,7 @@ class Outbox(RuleBasedStateMachine):
         self.die()
         self.start()
 
+    @precondition(lambda self: self.queued)
     @rule()
     def crash_after_the_commit(self) -> None:
         """The rows are there, and memory never knew."""
@@ -283,14 +289,14 @@ class Outbox(RuleBasedStateMachine):
         """With a broker that takes everything all that is due arrives, and nothing stays behind."""
         self.link(True)
         for _ in range(len(self.said) + 3):
-            self.commit()
+            self.commit(twice=False)
             while self.under_way:
                 self.answer_one(next(iter(self.under_way)))
                 self.turns()
         late = [n for n, message in self.said.items() if message.is_due(self.now)]
         assert not late, "lost"
         assert self.outbox.waiting == 0
-        assert not self.outbox._replaced
+        assert self.outbox._held.empty
         assert not self.outbox._queues
         assert rows.waiting(self.connection) == []
 
@@ -312,7 +318,7 @@ class Outbox(RuleBasedStateMachine):
     def teardown(self) -> None:
         """In the end the weather is fine."""
         with ExitStack() as stack:  # whatever fails, the next test finds the clock as it was
-            stack.callback(self._folder.cleanup)
+            stack.callback(self.folder.cleanup)
             stack.callback(self._patched.stop)
             stack.callback(self._at_once.stop)
             stack.callback(self.loop.close)
@@ -321,4 +327,4 @@ class Outbox(RuleBasedStateMachine):
 
 
 TestOutbox = Outbox.TestCase
-TestOutbox.settings = settings(max_examples=100, stateful_step_count=40, deadline=None)
+TestOutbox.settings = lives(40)

@@ -187,8 +187,8 @@ GATEWAY = (
     Defect(
         "older-config-not-replaced",
         "gateway/store/outbox.py",
-        "            replaced.extend(row[0] for row in old)\n",
-        "",
+        "WHERE replace_key = ? AND id < ?",
+        "WHERE replace_key = ? AND id < ? AND id < 0",
         "tests/flow/test_outbox.py::test_a_newer_message_replaces_one_that_has_not_left",
     ),
     Defect(

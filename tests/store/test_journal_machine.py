@@ -8,25 +8,22 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import functools
 import sqlite3
-import tempfile
 from collections import Counter
 from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
-from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from hypothesis.stateful import initialize, invariant, precondition, rule
 
 from gateway.flow.work import Ids
-from gateway.store import journal, migrations
+from gateway.store import journal
 from gateway.store.journal import DONE, GATHERED, WAITING
 from gateway.store.sqlite import Connection, is_trouble, open_writer
 from gateway.store.writer import Operation, Writer
+from tests.machines import OnDisk, lives
 
 LANES, PLUGINS = ("a", "b", "c"), ("one", "two")
 NOBODY = "-"
@@ -34,17 +31,6 @@ NOBODY = "-"
 LEAST = 1
 PAYLOAD = b"x" * 3000
 """A few of them fill a page each, so that a full disk is soon noticed."""
-
-
-@functools.cache
-def new_store() -> bytes:
-    """A database file with the core's tables, made once."""
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "gateway.db"
-        connection = open_writer(path, "OFF")
-        migrations.migrate_core(connection)
-        connection.close()
-        return path.read_bytes()
 
 
 @dataclass
@@ -91,14 +77,11 @@ class Store:
             row.state = DONE
 
 
-class Journal(RuleBasedStateMachine):
+class Journal(OnDisk):
     """The journal of one gateway, through any number of its lives."""
 
     def __init__(self) -> None:
         super().__init__()
-        self._folder = tempfile.TemporaryDirectory()
-        self.path = Path(self._folder.name) / "gateway.db"
-        self.path.write_bytes(new_store())
         with contextlib.closing(sqlite3.connect(self.path)) as connection:
             connection.execute("CREATE TABLE effects (journal_id INTEGER)")
         self.full = False
@@ -122,7 +105,7 @@ class Journal(RuleBasedStateMachine):
         journal.LEAST = self._least
         self.writer._drop_connection()
         self._loop.close()
-        self._folder.cleanup()
+        self.folder.cleanup()
 
     def opened(self) -> Connection:
         """A new connection; on a full disk it gets no page more than there are."""
@@ -447,4 +430,4 @@ class Journal(RuleBasedStateMachine):
 
 
 TestJournal = Journal.TestCase
-TestJournal.settings = settings(max_examples=100, stateful_step_count=60, deadline=None)
+TestJournal.settings = lives(60)

@@ -37,9 +37,9 @@ def test_what_waits_comes_in_order(db: sqlite3.Connection) -> None:
 
 
 def test_a_newer_one_replaces_an_older_one_with_the_same_key(db: sqlite3.Connection) -> None:
-    """The older row goes in the same transaction and is named, so that memory forgets it too."""
+    """The older row goes in the same transaction."""
     outbox.put(db, [parcel(1, "config/1"), parcel(2, "config/2"), parcel(3)])
-    assert outbox.put(db, [parcel(4, "config/1")]) == [1]
+    outbox.put(db, [parcel(4, "config/1")])
     assert numbers(db) == [2, 3, 4]
 
 
