@@ -160,10 +160,18 @@ class Board:
             failed = BoardError(_FAILED, why=line.strip().removeprefix("mpremote: "))
             raise explained(failed, self.port)
 
+    def can_import(self, module: str) -> bool:
+        """True where it lies on the board or is part of its firmware. Raises BoardError."""
+        script = (
+            f"try:\n    import {module}\n    tell(True)\nexcept ImportError:\n    tell(False)\n"
+        )
+        return bool(self.run(script))
+
     def install(self, package: str) -> None:
-        """A package of micropython-lib, by way of this machine's network. Raises BoardError."""
+        """`NAME@VERSION` of micropython-lib into `lib`, by way of this machine's network. Raises
+        BoardError."""
         try:
-            self._call("mip", "install", package)
+            self._call("mip", "install", "--target", "lib", package)
         except BoardError as error:
             raise BoardError(
                 f"{package} could not be fetched for the board",

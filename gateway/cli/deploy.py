@@ -96,9 +96,10 @@ class Deployment:
             )
         for number, there in enumerate(self._board.copy(changed), 1):
             self._steps.go_on("files", f"{number} of {len(changed)}   {there}")
-        if _UMQTT not in wanted and _UMQTT not in facts.hashes:
-            self._steps.go_on("files", "umqtt.simple, from micropython-lib")
-            self._board.install("umqtt.simple")
+        if _UMQTT not in wanted and not self._board.can_import("umqtt.simple"):
+            for package in needed_packages():
+                self._steps.go_on("files", f"{package}, from micropython-lib")
+                self._board.install(package)
         kept = len(wanted) - len(changed)
         self._steps.say(
             "files", f"{output.count(len(changed), 'file')} copied, {kept} were the same"
@@ -202,6 +203,12 @@ def wanted_files(there: Mapping[str, str]) -> dict[str, Path]:
         found[_UMQTT] = umqtt / "umqtt" / "simple.py"
     found["main.py"] = device / "main.py"
     return found
+
+
+def needed_packages() -> list[str]:
+    """`NAME@VERSION` of what the node needs of micropython-lib, as `mip` would read it."""
+    package = json.loads((find_device() / "package.json").read_text())
+    return [f"{name}@{version}" for name, version in package["deps"]]
 
 
 def _hash(path: Path) -> str:

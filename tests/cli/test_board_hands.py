@@ -13,7 +13,12 @@ import ssl
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import partial
+from hashlib import sha256
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
+from typing import Self
 
 import pytest
 
@@ -62,6 +67,66 @@ def test_mip_puts_every_file_in_its_place(board: UsbBoard, tmp_path: Path) -> No
     assert done.returncode == 0, done.stdout + done.stderr
     for name, _ in package["urls"]:
         assert (board.folder / "lib" / name).read_bytes() == (copy / name).read_bytes()
+
+
+class Shelf:
+    """micropython-lib's index on this machine, with the one package that the node needs."""
+
+    def __init__(self, folder: Path) -> None:
+        content = ((ROOT / ".cache/umqtt") / "umqtt/simple.py").read_bytes()
+        digest = sha256(content).hexdigest()[:8]
+        facts = {"v": 1, "version": "1.8.0", "hashes": [["umqtt/simple.py", digest]]}
+        self.content = content
+        files = {
+            f"file/{digest[:2]}/{digest}": content,
+            # 6: the bytecode of the interpreter that answers; mpremote asks it
+            "package/6/umqtt.simple/1.8.0.json": json.dumps(facts).encode(),
+        }
+        for name, content in files.items():
+            path = folder / "index" / name
+            path.parent.mkdir(parents=True)
+            path.write_bytes(content)
+        self._server = ThreadingHTTPServer(
+            ("127.0.0.1", 0), partial(SimpleHTTPRequestHandler, directory=str(folder / "index"))
+        )
+        # mpremote has no setting for its index: the Python that runs it is told where it is
+        (folder / "sitecustomize.py").write_text(
+            "from mpremote import mip\n"
+            f"mip._PACKAGE_INDEX = 'http://127.0.0.1:{self._server.server_port}'\n"
+        )
+
+    def __enter__(self) -> Self:
+        Thread(target=self._server.serve_forever, daemon=True).start()
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+
+
+def test_umqtt_is_fetched_by_mip_where_this_machine_has_none(
+    board: UsbBoard, tmp_path: Path
+) -> None:
+    """A gateway that was installed with pip has no umqtt.simple: mpremote's `mip` brings the version of
+    device/package.json. A board that has it asks nobody again, and an index that does not answer is
+    said, with what to do."""
+    (tmp_path / "node.json").write_text('{"hardware_id": "esp32-1", "mqtt": {"host": "pi.local"}}')
+    words = ["node", "deploy", "--settings", str(tmp_path / "node.json"), "--wait", "0"]
+    words += ["--port", board.device]
+    nowhere = {"UMQTT_DIR": str(tmp_path / "none"), "PYTHONPATH": f"{tmp_path}:{ROOT}"}
+    gateway = GatewayProcess(tmp_path / "state", 1, env=nowhere)
+    with Shelf(tmp_path) as shelf:
+        done = gateway.command(*words, timeout=200)
+        assert done.returncode == 0, done.stderr
+        assert (board.folder / "lib/umqtt/simple.py").read_bytes() == shelf.content
+    again = gateway.command(*words, timeout=200)
+    assert again.returncode == 0, again.stderr
+    (board.folder / "lib/umqtt/simple.py").unlink()
+    failed = gateway.command(*words, timeout=200)
+    assert failed.returncode == 69
+    assert "error: umqtt.simple@1.8.0 could not be fetched for the board" in failed.stderr
+    assert "Connection refused" in failed.stderr
+    assert "next:  connect this machine to the internet" in failed.stderr
 
 
 def test_a_row_of_the_list_of_ports(board: UsbBoard) -> None:
