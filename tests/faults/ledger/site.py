@@ -240,9 +240,10 @@ class Site:
         for name, _, _, state, _ in rows:
             if state == "rolled_back" and time.monotonic() > self._retry_at.get(name, 0.0):
                 self._retry_at[name] = time.monotonic() + 5.0
-                self._ask(
-                    "config.retry", name
-                )  # killed three times on trial: it has gone back, and says so
+                # killed three times on trial: it has gone back, and says so
+                self._ask("config.retry", name)
+            if state is None and self._refused(name):
+                self._pushed.discard(name)  # an operator asks again
         well = {name for name, _, life, state, _ in rows if (life, state) == ("online", "verified")}
         boards = {board.hardware_id for board in self.boards}
         waiting = [t.name for t in self._talkers if t.numbered and not t.receipted]
@@ -255,6 +256,13 @@ class Site:
         return found + [
             board.last_words() for board in self.boards if board.hardware_id not in well
         ]
+
+    def _refused(self, name: str) -> bool:
+        """True where the last config for this node was answered with an error: what was under way in three
+        kills in a row is taken for what ended the gateway (rule 2), a command as well."""
+        sql = "SELECT answer FROM journal WHERE kind = 'config.push' AND lane = ? ORDER BY id DESC"
+        answers = self.gateway.rows(sql, name)
+        return bool(answers) and '"ok":false' in (answers[0][0] or "")
 
     def _all_quiet(self) -> bool:
         return all([talker.quiet for talker in self._talkers])
