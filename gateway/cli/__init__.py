@@ -35,7 +35,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "status": ("gateway.cli.status:status", "One screen: broker, nodes, plugins, what waits."),
     "nodes": ("gateway.cli.nodes:nodes", "Look at nodes, watch them, forget one."),
     "node": (
-        "gateway.cli.node:node",
+        "gateway.cli.usb.node:node",
         "A board on USB: put the node on it, tell it its settings, watch it.",
     ),
     "plugins": ("gateway.cli.plugins:plugins", "Look at plugins, write one, switch one on."),

@@ -40,7 +40,7 @@ def node() -> None:
 @click.pass_obj
 def ports(operator: Operator) -> None:
     """The boards that are plugged in; asking restarts the node that runs on one."""
-    from gateway.cli import board
+    from gateway.cli.usb import board
 
     rows = [_about(port) for port in board.ports()]
 
@@ -57,7 +57,7 @@ def ports(operator: Operator) -> None:
 
 def _about(port: Any) -> dict[str, Any]:
     """A port's row; a board that does not answer has no MicroPython to tell of."""
-    from gateway.cli.board import Board
+    from gateway.cli.usb.board import Board
 
     row = {"port": port.device, "usb": port.usb, "board": port.about or None}
     board = Board(port)
@@ -123,8 +123,8 @@ def provision(operator: Operator, /, **given: Any) -> None:
 
 
 def _go(operator: Operator, given: dict[str, Any], *, files: bool) -> None:
-    from gateway.cli.board import Board, choose
-    from gateway.cli.deploy import Deployment
+    from gateway.cli.usb.board import Board, choose
+    from gateway.cli.usb.deploy import Deployment
 
     board = Board(choose(given["port"]))
     work = Deployment(operator, board, _Steps(operator, files=files))
@@ -269,8 +269,8 @@ def logs(operator: Operator, port: str | None) -> None:
     """What the board prints, until Ctrl+C; the node is not disturbed."""
     from threading import Event
 
-    from gateway.cli.board import choose
-    from gateway.cli.listen import Listener
+    from gateway.cli.usb.board import choose
+    from gateway.cli.usb.listen import Listener
 
     chosen = choose(port)
     operator.say(f"listening on {chosen.device}; Ctrl+C ends it")
@@ -291,7 +291,7 @@ def repl(operator: Operator, port: str | None) -> None:
 
     Ctrl+C stops the node. A board whose watchdog has begun starts again some seconds later.
     """
-    from gateway.cli.board import choose, repl_command
+    from gateway.cli.usb.board import choose, repl_command
 
     chosen = choose(port)
     operator.say(f"{chosen.device}: Ctrl-X leaves, Ctrl-C stops the node, Ctrl-D starts it again")

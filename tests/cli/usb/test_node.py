@@ -12,12 +12,12 @@ from pathlib import Path
 
 import pytest
 
-from gateway.cli.advice import Port, flash_command
+from gateway.cli.usb.advice import Port, flash_command
 from gateway.testing.broker import Mosquitto
 from gateway.testing.process import GatewayProcess, until
 from gateway.testing.usb import UsbBoard
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 MICROPYTHON = Path(sys.executable).parent / "micropython"
 HARDWARE = "esp32-00d0de000001"
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
@@ -158,6 +158,13 @@ def test_logs_show_what_the_board_prints(board: UsbBoard) -> None:
         assert process.stdout is not None
         assert until(lambda: "alive" in process.stdout.readline(), 60)
         process.terminate()
+
+
+def test_the_list_of_ports(shell: Run) -> None:
+    """What mpremote finds on this machine, mostly nothing, is a list with a schema."""
+    done = shell("node", "ports", "--json")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["schema"] == "gateway.node.ports/1"
 
 
 def test_a_port_that_is_not_there(shell: Run) -> None:

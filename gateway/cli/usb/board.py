@@ -18,7 +18,7 @@ from importlib.util import find_spec
 from threading import Timer
 from typing import Any, NamedTuple
 
-from gateway.cli.advice import Port, explained
+from gateway.cli.usb.advice import Port, explained
 from gateway.errors import BoardError
 
 NO_WATCHDOG = "no_watchdog"

@@ -22,12 +22,12 @@ from typing import Self
 
 import pytest
 
-from gateway.cli.advice import Port
-from gateway.cli.node import _about
+from gateway.cli.usb.advice import Port
+from gateway.cli.usb.node import _about
 from gateway.testing.process import GatewayProcess, until
 from gateway.testing.usb import UsbBoard
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 MICROPYTHON = Path(sys.executable).parent / "micropython"
 
 pytestmark = [

@@ -14,7 +14,7 @@ from types import TracebackType
 from typing import Self
 
 from gateway.cli import output
-from gateway.cli.board import listening
+from gateway.cli.usb.board import listening
 
 _KEPT = 50
 _AGAIN = 0.3
