@@ -59,6 +59,22 @@ def test_rotation_keeps_the_old_secret_until_the_proof(
     assert old not in kept
 
 
+def test_a_report_before_the_proof_changes_no_secret(
+    bench: Bench, document: dict[str, Any]
+) -> None:
+    """B5: `received` and `applied` under the new secret are no proof yet; the old one stays beside it."""
+    board = Board()
+    push(bench, document)
+    prove(bench, board)
+    old = board.secret
+    push(bench, document, rotate=True)
+    assert board.take(bench.sent[-1].payload) == "applied"
+    for state in ("received", "applied"):
+        bench.report(**board.report(state))
+        assert bench.node.secret == old
+        assert bench.node.trial_secret is not None
+
+
 def test_a_rotation_that_is_rolled_back_leaves_the_old_secret(
     bench: Bench, document: dict[str, Any]
 ) -> None:

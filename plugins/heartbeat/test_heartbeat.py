@@ -163,6 +163,16 @@ def test_a_wall_clock_that_was_set_back_expires_nobody_and_hides_nobody(bench: P
     assert sweep(bench) == "offline"
 
 
+def test_a_node_that_died_before_the_wall_clock_was_set_back_is_found(bench: PluginBench) -> None:
+    """Its last proof lies a day ahead and no other one comes: it is offline in time, not in a day."""
+    beats(bench, interval_s=15)
+    bench.now -= 86_400
+    watch.listening[bench.config] = watch.Listening(bench.host)
+    assert sweep(bench) == "online"
+    bench.now += offline_after(15, GRACE)
+    assert sweep(bench) == "offline"
+
+
 def test_a_node_keeps_its_own_promise_however_long(bench: PluginBench) -> None:
     """A sleeper that beats once a day is online all day; what is merely learnt is never that long."""
     beats(bench, interval_s=86_400)

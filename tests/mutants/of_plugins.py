@@ -232,6 +232,13 @@ PLUGINS = (
         "plugins/heartbeat/test_heartbeat.py::test_a_broker_outage_is_no_fleet_outage",
     ),
     Defect(
+        "clock-set-back-hides-a-node",
+        "plugins/heartbeat/gateway_heartbeat/watch.py",
+        '"AND (proof_observed + wait <= ? OR proof_observed > ?) AND ? + wait <= ?",\n        now,\n',
+        '"AND (proof_observed + wait <= ?) AND ? + wait <= ?",\n',
+        "plugins/heartbeat/test_heartbeat.py::test_a_node_that_died_before_the_wall_clock_was_set_back_is_found",
+    ),
+    Defect(
         "sleep-is-not-heard",
         "plugins/heartbeat/gateway_heartbeat/watch.py",
         "    if nap and nap > 0:\n",
@@ -314,6 +321,13 @@ PLUGINS = (
         '    if proof == "trial" and node.trial_secret:\n',
         "    if False:\n",
         "plugins/config/test_rotation.py::test_the_proof_may_be_lost_and_the_next_push_still_fits",
+    ),
+    Defect(
+        "secret-changes-without-proof",
+        "plugins/config/gateway_config/reports.py",
+        '    if said.state == "verified" and key and key == (node.trial_secret or node.secret):\n',
+        "    if key and key == (node.trial_secret or node.secret):\n",
+        "plugins/config/test_rotation.py::test_a_report_before_the_proof_changes_no_secret",
     ),
     Defect(
         "rolled-back-secret-stays",

@@ -15,6 +15,26 @@ from gateway.service.jobs import Jobs
 from gateway.store import journal
 
 
+def looking() -> Any:
+    """A plugin with one job, which is always due."""
+    job = Job(name="look", every=0.001, run=lambda *_: [])
+    return SimpleNamespace(
+        name="p", state="ready", config=None, manifest=SimpleNamespace(jobs=(job,))
+    )
+
+
+async def kinds_until_a_turn(lanes: Lanes) -> list[str]:
+    """What the lanes give, up to the first turn of a timer."""
+    kinds: list[str] = []
+    async with asyncio.timeout(10):
+        while "wake" not in kinds:
+            await asyncio.sleep(0.005)
+            for item in lanes.take(1):
+                kinds.append(item.kind)
+                lanes.free(item)
+    return kinds
+
+
 @pytest.mark.parametrize("turns", range(6))
 def test_a_job_stops_even_while_its_answer_arrives(turns: int) -> None:
     """Whatever the number of the loop's turns between the answer and the stop, the stop returns."""
@@ -28,12 +48,8 @@ def test_a_job_stops_even_while_its_answer_arrives(turns: int) -> None:
 
         parts: Any = SimpleNamespace(runners=SimpleNamespace(ask=ask), observed=lambda: 0.0)
         lanes = Lanes(lambda *_: [], lambda: None)
-        job = Job(name="look", every=0.001, run=lambda *_: [])
-        plugin: Any = SimpleNamespace(
-            name="p", state="ready", config=None, manifest=SimpleNamespace(jobs=(job,))
-        )
         jobs = Jobs(parts, lanes, SimpleNamespace(), 60.0)  # type: ignore[arg-type] - asks nothing
-        jobs.start([plugin])
+        jobs.start([looking()])
         async with asyncio.timeout(10):
             while not answers:  # noqa: ASYNC110 - the job has no event for it
                 await asyncio.sleep(0.001)
@@ -72,19 +88,9 @@ def test_no_turn_overtakes_what_waits_on_disk() -> None:
             lane_window=1,
         )
         lanes.push([Item(row) for row in rows])
-        job = Job(name="look", every=0.001, run=lambda *_: [])
-        plugin: Any = SimpleNamespace(
-            name="p", state="ready", config=None, manifest=SimpleNamespace(jobs=(job,))
-        )
         jobs = Jobs(parts, lanes, SimpleNamespace(), 60.0)  # type: ignore[arg-type] - asks nothing
-        jobs.start([plugin])
-        kinds: list[str] = []
-        async with asyncio.timeout(10):
-            while "wake" not in kinds:
-                await asyncio.sleep(0.005)
-                for item in lanes.take(1):
-                    kinds.append(item.kind)
-                    lanes.free(item)
+        jobs.start([looking()])
+        kinds = await kinds_until_a_turn(lanes)
         await jobs.stop()
         return kinds
 
