@@ -44,6 +44,18 @@ def test_signs_of_life_make_a_node_seen(door: Door, kind: str, payload: dict[str
     assert door.node(door.hardware_id).lifecycle_state == "REGISTERED_BACKEND"
 
 
+def test_the_first_hello_names_a_node_that_was_only_seen(door: Door) -> None:
+    """A status that overtook the hello knew no type: the uid comes with the hello, and stays."""
+    seen = door.say(f"{door.temp}/status", {"status": "ONLINE"})
+    assert seen.uid.startswith("nd-node-")
+    door.hello(node_type="ph")
+    node = door.node(door.hardware_id)
+    assert (node.id, node.uid) == (seen.id, seen.uid.replace("nd-node-", "nd-ph-"))
+    assert door.node(seen.uid).id == seen.id
+    door.hello(node_type="climate")
+    assert door.node(door.hardware_id).uid == node.uid
+
+
 def test_a_node_that_was_seen_is_registered_by_its_report(door: Door) -> None:
     """Seen first, identified later: one node."""
     seen = door.say(f"{HOME}/heartbeat", {"uptime": 1})

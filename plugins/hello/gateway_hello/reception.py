@@ -1,7 +1,7 @@
 """What a hello, a first sign of life, or the operator does to the registry.
 
-Rules of this file. The hardware_id is the identity. A hello never renames a node, never takes a type
-away, and changes nothing when it is a repetition. Every hello is answered, after its commit, under
+Rules of this file. The hardware_id is the identity. The first hello names the node; none renames it, takes a
+type away, or changes anything when it is a repetition. Every hello is answered, after its commit, under
 the one name that a node never changes.
 """
 
@@ -74,7 +74,7 @@ def hello(event: NodeHello, node: Node, desk: Desk) -> None:
     if is_earlier(event.boot_id or "", kept.boot_id, kept.boots):
         _receipt(event, held, desk, verdict.reason)
         return
-    uid = held.uid if held.known and held.uid else _free_uid(event, tx)
+    uid = _free_uid(event, tx) if _is_unnamed(held, kept) else held.uid
     changes = _changes(event, held, uid, verdict)
     if held is not node:
         changes["uid"] = uid  # tells the gateway which node this hello makes whole
@@ -89,6 +89,15 @@ def hello(event: NodeHello, node: Node, desk: Desk) -> None:
     if not held.known:
         state = "registered" if not verdict.reason else "waits for approval"
         log.info("node %s (%s, %s) %s", uid, changes.get("type"), event.hardware_id, state)
+
+
+def _is_unnamed(node: Node, kept: Known) -> bool:
+    """True for a node that is new, or was seen on its way here only: its uid was made without its type, and
+    nobody has been told. A broker that keeps no order among topics brings a status before the hello."""
+    if not node.known or not node.uid:
+        return True
+    met = kept.admission or node.lifecycle_state != WAITING
+    return node.hardware_id is not None and not met
 
 
 def _by_wish(event: NodeHello, node: Node, tx: Tx) -> Node:
