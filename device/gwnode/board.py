@@ -28,14 +28,6 @@ _least_heap = 1 << 30
 _DOG_MS = const(8000)  # an RP2040 counts no further than 8,388
 _radio = []
 _CAUSES = const(("PWRON", "HARD", "WDT", "DEEPSLEEP", "SOFT", "BROWN_OUT"))
-_FAILURES = (
-    ("STAT_WRONG_PASSWORD", "wrong password"),
-    ("STAT_NO_AP_FOUND", "not found"),
-    ("STAT_CONNECT_FAIL", "refused"),
-    ("STAT_ASSOC_FAIL", "refused"),
-    ("STAT_HANDSHAKE_TIMEOUT", "wrong password"),
-    ("STAT_BEACON_TIMEOUT", "too weak"),
-)
 
 
 def now_ms():
@@ -106,15 +98,13 @@ def description():
     found = {"mpy": "CPython " + version if pc else version}
     found["board"] = getattr(sys.implementation, "_machine", sys.platform)[:60]
     if machine is not None and hasattr(machine, "reset_cause"):
-        found["reset_cause"] = _cause(machine.reset_cause())
+        number = machine.reset_cause()
+        found["reset_cause"] = str(number)
+        for name in _CAUSES:
+            if getattr(machine, name + "_RESET", None) == number:
+                found["reset_cause"] = name.lower()
+                break
     return found
-
-
-def _cause(number):
-    for name in _CAUSES:
-        if getattr(machine, name + "_RESET", None) == number:
-            return name.lower()
-    return str(number)
 
 
 def unix():
@@ -140,7 +130,7 @@ def radio(country, power):
     """The Wi-Fi manager, None where there is no radio to wait for."""
     if network is None:
         return None
-    from .wifi import Wifi  # a board on a wire has the memory for something else
+    from . import wifi  # a board on a wire has the memory for something else
 
     if country:
         network.country(country)
@@ -150,11 +140,7 @@ def radio(country, power):
     if mode is not None:
         wlan.config(pm=mode)
     _radio.append(wlan)
-    failures = {}
-    for name, text in _FAILURES:
-        if hasattr(network, name):
-            failures[getattr(network, name)] = text
-    return Wifi(wlan, failures)
+    return wifi.Wifi(wlan, wifi.failures(network))
 
 
 def watchdog():
@@ -183,7 +169,7 @@ def slept_clock():
     """Unix time after a sleep, which the board's clock outlives; 0 where it may be anything."""
     if not hasattr(machine, "DEEPSLEEP_RESET") or machine.reset_cause() != machine.DEEPSLEEP_RESET:
         return 0
-    return int(time.time()) + (_EPOCH_2000 if time.gmtime(0)[0] == 2000 else 0)
+    return unix()
 
 
 def sleep(seconds):

@@ -18,8 +18,19 @@ def recall(node, seen, safe_mode, unix, now):
 
 def wire(node, out, now):
     """The channels of the config that runs, where they are not those that are there."""
-    if node.followed is not node.store.running and node.wanted is None:
-        _open(node, out, now)
+    if node.followed is node.store.running or node.wanted is not None:
+        return
+    if node.channels:
+        node.channels.stop(node, out, now)
+    if node.followed is not None:
+        node.safe_mode = False
+    node.followed, node.channels = node.store.running, None
+    if node.config["channels"] and not node.safe_mode:
+        from . import channels
+
+        found = channels.wanted(node.config, node.settings)
+        if found or node.samples:
+            node.channels = channels.Channels(node, out, now, found)
 
 
 def due(node, out, now):
@@ -35,28 +46,13 @@ def due(node, out, now):
         sleeping.due(node, out, now)
 
 
-def _open(node, out, now):
-    """Another config runs: so do its channels."""
-    if node.channels:
-        node.channels.stop(node, out, now)
-    if node.followed is not None:
-        node.safe_mode = False
-    node.followed, node.channels = node.store.running, None
-    if node.config["channels"] and not node.safe_mode:
-        from . import channels
-
-        found = channels.wanted(node.config, node.settings)
-        if found or node.samples:
-            node.channels = channels.Channels(node, out, now, found)
-
-
 def leave_safe_mode(node, out):
     """The next tick opens the channels."""
     node.safe_mode, node.followed = False, None
     out.append(("good_boot",))
 
 
-def hardware(node, out, now, what, words):
+def hardware(node, out, now, what, *words):
     """From channels' drivers, or from the ring of samples."""
     if what in ("stored", "fetched"):
         getattr(node.samples, "on_" + what)(*words)
@@ -82,15 +78,3 @@ def tell(node, out, now):
         if not one[2]:
             one[2] = True
             say.error(node, out, now, one[0], "trouble", one[1])
-
-
-def tell_crash(node, out, now):
-    """A new connection: what is not acknowledged is told again."""
-    if node.crash:
-        say.crash(node, out, now)
-
-
-def crash_told(node, out):
-    """The broker has the crash."""
-    node.crash = ""
-    out.append(("forget_crash",))

@@ -15,8 +15,8 @@ class Keeper:
         self.events = []
         self.storage = Storage(folder)
         self.notes = notes.Notes(folder, self.trouble)
-        self.do_remember, self.do_good_boot = self.notes.remember, self.notes.good_boot
-        self.hardware = None  # until a channel needs it
+        self.remember, self.good_boot = self.notes.remember, self.notes.good_boot
+        self._hardware = None  # until a channel needs it
 
     def trouble(self, text):
         """Flash is not as it should be: say so here, and to the gateway."""
@@ -39,9 +39,9 @@ class Keeper:
         except OSError as error:
             self.trouble("clock not written: %s" % error)
 
-    # -- actions ---------------------------------------------------------------------------------
+    # -- actions, by the names that the node knows ------------------------------------------------
 
-    def do_save(self, number, pieces, record):
+    def save(self, number, pieces, record):
         try:
             self.storage.save(number, pieces, record)
         except (OSError, MemoryError) as error:
@@ -50,19 +50,19 @@ class Keeper:
             return
         self.events.append(("saved",))
 
-    def do_record(self, record):
+    def record(self, record):
         try:
             self.storage.put_record(record)
         except OSError as error:
             self.trouble("boot record not written: %s" % error)
 
-    def do_hardware(self, what, *words):
+    def hardware(self, what, *words):
         """Drivers and the ring of samples, loaded when the first channel asks for them."""
-        if self.hardware is None:
+        if self._hardware is None:
             from .hardware import Hardware
 
-            self.hardware = Hardware(self.folder, self.settings, self.events)
-        getattr(self.hardware, what)(*words)
+            self._hardware = Hardware(self.folder, self.settings, self.events)
+        getattr(self._hardware, what)(*words)
 
-    def do_forget_crash(self):
+    def forget_crash(self):
         notes.forget_crash(self.folder)

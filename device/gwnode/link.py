@@ -205,20 +205,16 @@ class Link(MQTTClient):
             return
         if self._asked and now > self._asked[2]:
             self._wire.drop("no answer in time")
-        self._ping(now)
-        late = None if self._wire.is_full else self.flight.overdue(now)
-        if late:
-            self._wire.write(late)
-
-    def _ping(self, now):
         # A message on its way in is a sign of life: the answer to our ping waits behind it.
         # Not for ever, for our own direction may be the dead one.
         heard, keep = self._wire.heard, self.keepalive * 1000
         if self._pinged is not None:
             mute = now - max(self._pinged, heard) > _PONG_MS
-            skipping = self._reader.skipping
-            if mute or (not skipping and now - self._pinged > max(keep, _PONG_MS)):
+            if mute or (not self._reader.skip and now - self._pinged > max(keep, _PONG_MS)):
                 self._wire.drop("no PINGRESP")
         elif keep and now - min(heard, self._wire.sent) >= keep // 2:
             self._wire.write(packets.PINGREQ)
             self._pinged = self.clock()
+        late = None if self._wire.is_full else self.flight.overdue(now)
+        if late:
+            self._wire.write(late)

@@ -125,8 +125,8 @@ class Node(Names):
         getattr(self, "on_" + event[0])(out, now, *event[1:])
         return out
 
-    def on_boot(self, out, now):
-        follow.wire(self, out, now)
+    on_boot, on_hardware, on_trouble = follow.wire, follow.hardware, follow.note
+    on_saved, on_unsaved = trial.saved, trial.unsaved
 
     def on_connected(self, out, now):
         self.connected = True
@@ -141,7 +141,8 @@ class Node(Names):
             say.final(self, out)
         say.report_all(self, out)
         follow.tell(self, out, now)
-        follow.tell_crash(self, out, now)
+        if self.crash:  # told again until it is acknowledged
+            say.crash(self, out, now)
 
     def on_network(self, out, now):
         """There is a network again; a house that had no power does not come back as one."""
@@ -182,18 +183,11 @@ class Node(Names):
                 self.open_at = now + _MINUTE
                 out.append(("open", self.config.get("mqtt") or {}) + say.will(self))
         else:
-            self._due(out, now)
-
+            greeting.due(self, out, now)
+            if now >= self.beat_at:
+                self.beat_at = now + int(self.interval() * 1000)
+                say.beat(self, out)
         follow.due(self, out, now)
-
-    def on_hardware(self, out, now, what, *words):
-        follow.hardware(self, out, now, what, words)
-
-    def _due(self, out, now):
-        greeting.due(self, out, now)
-        if now >= self.beat_at:
-            self.beat_at = now + int(self.interval() * 1000)
-            say.beat(self, out)
 
     def on_message(self, out, now, topic, payload):
         if not self.connected:
@@ -225,18 +219,10 @@ class Node(Names):
         if mark == "plain" and on_trial and not on_trial.revision and self.wanted is None:
             trial.confirm(self, out)
         elif mark == "crash":
-            follow.crash_told(self, out)
+            self.crash = ""
+            out.append(("forget_crash",))
         elif self.samples:
             self.samples.acked(out, now, mark)
-
-    def on_saved(self, out, now):
-        trial.saved(self, out, now)
-
-    def on_unsaved(self, out, now, why):
-        trial.unsaved(self, out, now, why)
-
-    def on_trouble(self, out, now, component, text):
-        follow.note(self, out, now, component, text)
 
     def switch(self, out, now):
         """Everything may have changed: name space, broker, Wi-Fi. Begin the connection anew."""

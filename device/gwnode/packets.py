@@ -6,9 +6,14 @@ import struct
 
 from . import const
 
-CONNACK, PUBLISH, PUBACK, SUBSCRIBE, SUBACK, PINGRESP = 0x20, 0x30, 0x40, 0x82, 0x90, 0xD0
-DUP, QOS1, RETAIN = 8, 2, 1
+CONNACK, SUBACK = 0x20, 0x90
+DUP = 8
 PINGREQ, DISCONNECT = b"\xc0\0", b"\xe0\0"
+_PUBLISH = const(0x30)
+_PUBACK = const(0x40)
+_SUBSCRIBE = const(0x82)
+_PINGRESP = const(0xD0)
+_QOS1 = const(2)
 _CLEAN = const(2)
 _WILL = const(4)
 _LOGIN = const(0xC0)
@@ -52,12 +57,12 @@ def connect(client_id, keepalive, will, login):
 
 def subscribe(pid, topics):
     """All of them in one packet, each with QoS 1."""
-    return _packet(SUBSCRIBE, [struct.pack("!H", pid)] + [_field(t) + b"\x01" for t in topics])
+    return _packet(_SUBSCRIBE, [struct.pack("!H", pid)] + [_field(t) + b"\x01" for t in topics])
 
 
 def publish(pid, topic, payload, retain):
     """With QoS 1, or without an id with QoS 0."""
-    first = PUBLISH | (QOS1 if pid else 0) | (RETAIN if retain else 0)
+    first = _PUBLISH | (_QOS1 if pid else 0) | (1 if retain else 0)
     number = struct.pack("!H", pid) if pid else b""
     return _packet(first, (_field(topic), number, to_bytes(payload)))
 
@@ -72,7 +77,8 @@ class Reader:
 
     def clear(self):
         """A new connection."""
-        self._fill = self._skip = self._skipped_pid = 0
+        self._fill = self._skipped_pid = 0
+        self.skip = 0  # so much of a big message is still on its way through
         self.inbox = []  # (topic, payload)
         self.oversized = None  # (topic, size) of the last message that was skipped
         self.owed = bytearray()  # the PUBACKs that the broker waits for
@@ -80,20 +86,15 @@ class Reader:
         self.answers = []  # (kind, body) of CONNACK and SUBACK
         self.ponged = False
 
-    @property
-    def skipping(self):
-        """A big message is on its way through."""
-        return self._skip > 0
-
     def room(self):
         """Where to read to; never empty."""
-        return self._buffer[: self._skip] if self._skip else self._buffer[self._fill :]
+        return self._buffer[: self.skip] if self.skip else self._buffer[self._fill :]
 
     def took(self, size):
         """So many bytes came. Raises BrokenError."""
-        if self._skip:
-            self._skip -= size
-            if not self._skip:
+        if self.skip:
+            self.skip -= size
+            if not self.skip:
                 self._owe(self._skipped_pid)
             return
         self._fill += size
@@ -107,7 +108,7 @@ class Reader:
         self._buffer[: self._fill] = self._buffer[start : start + self._fill]
         if self._fill == len(self._buffer):  # and not the whole packet: it never will be
             self._take(self._buffer[0], body[0], body[1])
-            self._skip = body[1] - self._fill
+            self.skip = body[1] - self._fill
             self._fill = 0
 
     def _body(self, start):
@@ -124,20 +125,20 @@ class Reader:
 
     def _take(self, first, start, end):
         kind = first & 0xF0
-        if kind == PUBLISH:
+        if kind == _PUBLISH:
             self._message(first, start, end)
-        elif end > self._fill or (kind != PINGRESP and end < start + 2):
+        elif end > self._fill or (kind != _PINGRESP and end < start + 2):
             raise BrokenError("bad packet 0x%02x" % first)
-        elif kind == PUBACK:
+        elif kind == _PUBACK:
             self.pubacks.append(self._buffer[start] << 8 | self._buffer[start + 1])
-        elif kind == PINGRESP:
+        elif kind == _PINGRESP:
             self.ponged = True
         else:
             self.answers.append((kind, bytes(self._buffer[start:end])))
 
     def _message(self, first, start, end):
         at = start + 2 + (self._buffer[start] << 8 | self._buffer[start + 1])
-        body = at + 2 if first & QOS1 else at
+        body = at + 2 if first & _QOS1 else at
         if body > min(end, self._fill):
             raise BrokenError("bad message")
         topic = bytes(self._buffer[start + 2 : at])
@@ -153,4 +154,4 @@ class Reader:
 
     def _owe(self, pid):
         if pid:
-            self.owed += struct.pack("!BBH", PUBACK, 2, pid)
+            self.owed += struct.pack("!BBH", _PUBACK, 2, pid)

@@ -61,7 +61,7 @@ class Runner(Keeper):
                 self.turn()
         except KeyboardInterrupt:
             pass
-        self.do_close()
+        self.close()
         log.info("stopped")
 
     def turn(self):
@@ -74,7 +74,7 @@ class Runner(Keeper):
             self._hear(_WAIT_MS)
         self.events.append(("tick",))
         if self.notes.bad and not self.node.safe_mode and board.now_ms() - self.began > _GOOD_MS:
-            self.do_good_boot()
+            self.good_boot()
         while self.events:
             self._step(self.events.pop(0))
         if self.node.trusted_clock:
@@ -86,7 +86,7 @@ class Runner(Keeper):
     def _step(self, event):
         try:
             for action in self.node.step(event, board.now_ms()):
-                getattr(self, "do_" + action[0])(*action[1:])
+                getattr(self, action[0])(*action[1:])
         except MemoryError:
             # the message is given up, the node is not
             gc.collect()
@@ -133,13 +133,13 @@ class Runner(Keeper):
                 self.marks[pid] = mark
 
     def _drop(self, event, error):
-        self.do_close()
+        self.close()
         gc.collect()
         self.events.append((event, str(error) or type(error).__name__))
 
-    # -- actions ---------------------------------------------------------------------------------
+    # -- actions, by the names that the node knows ------------------------------------------------
 
-    def do_open(self, mqtt, will_topic, will):
+    def open(self, mqtt, will_topic, will):
         self.dog.feed()  # a name may have to be looked up, which nothing bounds
         try:
             self.link = self.way.link(mqtt)
@@ -147,7 +147,7 @@ class Runner(Keeper):
         except (LinkError, OSError, ValueError, MemoryError) as error:
             self._drop("failed", error)
 
-    def do_subscribe(self, topics):
+    def subscribe(self, topics):
         if self.link is None:
             return
         try:
@@ -155,7 +155,7 @@ class Runner(Keeper):
         except (LinkError, OSError) as error:
             self._drop("lost", error)
 
-    def do_publish(self, topic, payload, retain, mark):
+    def publish(self, topic, payload, retain, mark):
         if self.link is None or len(self.backlog) >= _BACKLOG:
             self.node.lost_messages += 1
             return
@@ -167,7 +167,7 @@ class Runner(Keeper):
         except (LinkError, OSError) as error:
             self._drop("lost", error)
 
-    def do_flush(self):
+    def flush(self):
         """Give what was said a moment to be acknowledged; what comes meanwhile waits its turn."""
         until = board.now_ms() + _FLUSH_MS
         while self.link is not None and board.now_ms() < until:
@@ -175,7 +175,7 @@ class Runner(Keeper):
                 return
             self._hear(10)
 
-    def do_close(self):
+    def close(self):
         link, self.link = self.link, None
         self.node.lost_messages += len(self.backlog)
         self.backlog = []
@@ -188,20 +188,20 @@ class Runner(Keeper):
             except (LinkError, OSError):
                 pass
 
-    def do_sleep(self, seconds):
+    def sleep(self, seconds):
         log.info("asleep for %d s" % seconds)
-        self.do_close()
+        self.close()
         board.sleep(seconds)
 
-    def do_clock(self, unix_ts):
+    def clock(self, unix_ts):
         board.set_clock(unix_ts)
 
-    def do_restart(self, why):
+    def restart(self, why):
         log.info("restart: %s" % why)
-        self.do_close()
+        self.close()
         board.restart()
 
-    def do_log(self, text):
+    def log(self, text):
         log.info(text)
 
 

@@ -16,7 +16,8 @@ _HELLO = const(
         "sleep_s",
     )
 )
-_ROOM = const(64)  # what say() still adds to a report
+_ONLY = const(("node_id", "version", "type", "gh_uid", "zone_uid", "fw_version"))
+_LONGEST_HEADER = const(308)  # what header() and say() add to a report
 
 
 def say(node, out, kind, topic, message, retain=False):
@@ -161,21 +162,16 @@ def report(node, out, state, full):
         message["fw_version"] = VERSION
         if message.get("type") in (None, "", "unknown"):
             message["type"] = node.settings.get("node_type", "unknown")
-        if len(encode(message)) + len(_LONGEST_HEADER) + _ROOM > MAX_PAYLOAD:
+        if len(encode(message)) + _LONGEST_HEADER > MAX_PAYLOAD:
             message = _names_only(message)
     if node.store.trial and not config.revision:
         message["mark"] = "plain"  # its PUBACK is the proof of a plain document (B5)
     header(node, out, state, (config.revision, config.sha), message=message)
 
 
-_LONGEST_HEADER = (
-    '"message_type":"config_report","revision":2147483647,"state":"verified",' + "x" * 170
-)
-
-
 def _names_only(message):
     short = {"channels": [{"name": c.get("name")} for c in message.get("channels", ())]}
-    for name in ("node_id", "version", "type", "gh_uid", "zone_uid", "fw_version"):
+    for name in _ONLY:
         if name in message:
             short[name] = message[name]
     return short

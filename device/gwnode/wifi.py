@@ -8,6 +8,25 @@ from . import const
 _JOIN_MS = const(15000)
 _FIRST_PAUSE = const(1000)
 _LONGEST_PAUSE = const(60000)
+_FAILURES = const(
+    (
+        ("STAT_WRONG_PASSWORD", "wrong password"),
+        ("STAT_NO_AP_FOUND", "not found"),
+        ("STAT_CONNECT_FAIL", "refused"),
+        ("STAT_ASSOC_FAIL", "refused"),
+        ("STAT_HANDSHAKE_TIMEOUT", "wrong password"),
+        ("STAT_BEACON_TIMEOUT", "too weak"),
+    )
+)
+
+
+def failures(network):
+    """What the numbers mean that this board's radio gives up with: number -> text."""
+    found = {}
+    for name, text in _FAILURES:
+        if hasattr(network, name):
+            found[getattr(network, name)] = text
+    return found
 
 
 class Wifi:

@@ -23,10 +23,10 @@ class Wire:
     """A TCP or TLS connection: what cannot be done at once is done later, or ends as LinkError."""
 
     def __init__(self, host, port, ssl, clock):
-        self._host = host
-        self._port = port
-        self._ssl = ssl  # an SSLContext, or nothing
-        self._clock = clock
+        self.host = host
+        self.port = port
+        self.ssl = ssl  # an SSLContext, or nothing
+        self.clock = clock
         self._address = None
         self._reached = False
         self._sock = None
@@ -45,10 +45,17 @@ class Wire:
 
     def dial(self):
         """Begin: step() until nothing is missing."""
-        address = self._resolve()
+        # nobody's look-up has a deadline: none while the last address still answers
+        if not self._reached:
+            try:
+                found = socket.getaddrinfo(self.host, self.port, socket.AF_INET)
+                self._address = found[0][-1]
+            except OSError as error:
+                if self._address is None:
+                    self.drop("cannot resolve %s: %s" % (self.host, error))
         self._reached = False
         self._out = []
-        self.heard = self.sent = self._began = self._clock()
+        self.heard = self.sent = self._began = self.clock()
         self.missing = "TCP connection"
         sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
         self._use(sock)
@@ -57,18 +64,7 @@ class Wire:
             sock.setsockopt(6, 1, 1)  # TCP_NODELAY, or small packets wait for one another
         except OSError:
             pass
-        self._try("connect", sock.connect, address)
-
-    def _resolve(self):
-        # nobody's look-up has a deadline: none while the last address still answers
-        if not self._reached:
-            try:
-                found = socket.getaddrinfo(self._host, self._port, socket.AF_INET)
-                self._address = found[0][-1]
-            except OSError as error:
-                if self._address is None:
-                    self.drop("cannot resolve %s: %s" % (self._host, error))
-        return self._address
+        self._try("connect", sock.connect, self._address)
 
     def step(self):
         """One step towards the connection; False where there is nothing to do yet."""
@@ -85,20 +81,17 @@ class Wire:
             return False
         self._reached = True
         self.missing = None
-        if self._ssl:
-            self._secure()
+        if self.ssl:
+            try:
+                sock = self.ssl.wrap_socket(
+                    self._sock, server_hostname=self.host, do_handshake_on_connect=False
+                )
+            except (OSError, ValueError) as error:
+                self.drop("no TLS: %s" % error)
+            self._use(sock)
+            if hasattr(sock, "do_handshake"):
+                self.missing = "TLS"
         return True
-
-    def _secure(self):
-        try:
-            sock = self._ssl.wrap_socket(
-                self._sock, server_hostname=self._host, do_handshake_on_connect=False
-            )
-        except (OSError, ValueError) as error:
-            self.drop("no TLS: %s" % error)
-        self._use(sock)
-        if hasattr(sock, "do_handshake"):
-            self.missing = "TLS"
 
     def _use(self, sock):
         self._sock = sock
@@ -109,7 +102,7 @@ class Wire:
     def write(self, packet):
         """All of it at once where the socket takes it."""
         if not self._out:
-            self.sent = self._clock()
+            self.sent = self.clock()
         self._out.append(packet)
         self.flush()
 
@@ -119,10 +112,10 @@ class Wire:
             rest = memoryview(self._out[0])
             size = self._try("write", self._stream.write, rest)
             if not size:
-                if self._clock() - self.sent > _WRITE_MS:
+                if self.clock() - self.sent > _WRITE_MS:
                     self.drop("no write in time")
                 return
-            self.sent = self._clock()
+            self.sent = self.clock()
             if size < len(rest):
                 self._out[0] = rest[size:]
             else:
@@ -134,7 +127,7 @@ class Wire:
         if size == 0:
             self.drop("closed by the broker")
         if size:
-            self.heard = self._clock()
+            self.heard = self.clock()
         return size or 0
 
     def wait(self, wait_ms):
@@ -153,7 +146,7 @@ class Wire:
         except (OSError, ValueError) as error:  # ValueError: MicroPython's word on a certificate
             code = error.errno if isinstance(error, OSError) else 0
             if code not in _AGAIN:
-                silent = self._ssl and self.heard == self._began and what != "connect"
+                silent = self.ssl and self.heard == self._began and what != "connect"
                 what = "no TLS" if silent else "cannot " + what
                 self.drop("%s: %s" % (what, str(error).strip()))
         return None

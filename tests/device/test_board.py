@@ -160,7 +160,7 @@ print(machine.done[-1].encode())
     written = (tmp_path / "crash").stat().st_mtime_ns
     play(body)
     assert (tmp_path / "crash").stat().st_mtime_ns == written
-    told = play("r = run.Runner(folder); text = r.node.crash; r.do_forget_crash(); print([text])")
+    told = play("r = run.Runner(folder); text = r.node.crash; r.forget_crash(); print([text])")
     assert told == [kept]
     assert not (tmp_path / "crash").exists()
 

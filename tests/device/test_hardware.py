@@ -90,7 +90,7 @@ board.restart = lambda: print("restarted")
     lived = """
 r = run.Runner(folder)
 assert r.node.safe_mode
-r.do_good_boot()
+r.good_boot()
 print(run.Runner(folder).node.safe_mode)
 """
     assert play(command, folder, lived)[-1] == "False"
@@ -121,7 +121,7 @@ def write(*words):
     raise OSError(28)
 flash.write = write
 r = run.Runner(folder)
-r.do_remember("c", None)
+r.remember("c", None)
 print(r.events)
 """
     assert "notes not written" in play(command, folder, body)[-1]
@@ -170,7 +170,7 @@ import time
 r = run.Runner(folder)
 start = time.time()
 try:
-    r.do_sleep(2)
+    r.sleep(2)
 except SystemExit as error:
     print(error.args[0], time.time() - start >= 1)
 """

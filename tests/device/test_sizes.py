@@ -153,11 +153,11 @@ def keys(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize(
     ("kind", "heap_kb", "channels", "secure"),
     [
-        ("rom", 98, [], False),
+        ("rom", 96, [], False),
         ("rom", 124, SENSORS + ACTUATORS, False),
         ("image", 136, [], False),
         ("image", 174, SENSORS + ACTUATORS, False),
-        ("rom", 98 + TLS_KB, [], True),
+        ("rom", 96 + TLS_KB, [], True),
         ("rom", 124 + TLS_KB, SENSORS + ACTUATORS, True),
     ],
     ids=["core in place", "full in place", "core", "full", "core over TLS", "full over TLS"],
