@@ -127,3 +127,25 @@ def test_a_node_that_stands_still_is_told(world: World) -> None:
     assert world.fleet is not None
     world.fleet.stop(grace=0.0)
     world.until(lambda: lives(world), "its silence is told")
+
+
+def test_a_node_that_was_suspended_comes_back(world: World) -> None:
+    """Stopped (SIGSTOP) until it is believed offline, and let go: the same boot is online again, its config
+    stays verified."""
+    world.start()
+    world.ready()
+    world.push(world.node(interval=1))
+    heard = beats(world)
+    world.until(lambda: beats(world) > heard + 1, "it beats")
+    assert world.fleet is not None
+    (node,) = world.fleet._nodes
+    assert node.process is not None
+    node.process.send_signal(signal.SIGSTOP)
+    life = "SELECT life FROM nodes"
+    world.until(lambda: world.gateway.rows(life) == [("offline",)], "its silence is told")
+    node.process.send_signal(signal.SIGCONT)
+    world.until(lambda: world.gateway.rows(life) == [("online",)], "it is back")
+    boots = "SELECT boot_id, boots FROM heartbeat_nodes"
+    ((boot, earlier),) = world.gateway.rows(boots)
+    assert (bool(boot), earlier) == (True, "")
+    assert world.gateway.rows("SELECT state FROM config_desired") == [("verified",)]
