@@ -247,7 +247,22 @@ def test_a_proof_counts_although_an_older_hello_came_late() -> None:
     after, _ = twin.report(now, replace(told, proved=True), 3.0)
     assert after.desired is not None
     assert after.desired.state == "verified"
-    assert (after.shown.boot_id, after.shown.boots) == ("b2", ("b1",))
+    assert (after.shown.boot_id, after.shown.boots) == ("b2", ())
+
+
+def test_a_proof_of_the_past_silences_nobody() -> None:
+    """It came late, out of a boot that is over: the boot that runs is heard on, as its refusal of the next
+    config is."""
+    now, _ = twin.hello(pushed(), said("hello", boot_id="b1", seq=1), 0.0)
+    now, _ = twin.hello(now, said("hello", boot_id="b2", seq=1), 2.0)
+    proof = said("report", 1, SHA["a"], state="verified", boot_id="b1", seq=2, proved=True)
+    now, actions = twin.report(now, proof, 3.0)
+    assert actions == (Move(revision=1, state="verified"),)
+    now, _ = twin.push(now, SHA["b"], 4.0)
+    no = said("report", 2, SHA["b"], state="rejected", reason="schema", boot_id="b2", seq=1)
+    now, actions = twin.report(now, no, 5.0)
+    assert actions == (Move(revision=2, state="rejected", reason="schema"),)
+    assert (now.shown.boot_id, now.shown.boots) == ("b2", ("b1",))
 
 
 def test_an_impossible_revision_is_refused() -> None:

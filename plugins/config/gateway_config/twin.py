@@ -147,15 +147,14 @@ def tick(twin: Twin, now: float, *, offline: bool = False) -> Step:
     # a wall clock that was set back must not put the next send off for years
     if now < desired.next_at <= now + 2 * MAX_DELAY:
         return twin, ()
-    if offline:
-        return replace(twin, desired=replace(desired, next_at=now + MAX_DELAY)), ()
-    return _send_or_expire(twin, now)
+    later = replace(twin, desired=replace(desired, next_at=now + MAX_DELAY))
+    return (later, ()) if offline else _send_or_expire(twin, now)
 
 
 def online(twin: Twin, now: float) -> Step:
     """The node is back after a silence: no need to wait for the back-off."""
-    desired = _live(twin)
-    waits = desired is not None and now - desired.sent_at >= GAP
+    live = _live(twin)
+    waits = live is not None and now - live.sent_at >= GAP
     return _send_or_expire(_fresh_step(twin), now) if waits else (twin, ())
 
 
@@ -209,8 +208,9 @@ def _hear(twin: Twin, said: Said, *, proof: bool = False) -> Twin | Ignore:
         return Ignore("stale")
     if said.boot_id:
         if said.boot_id != shown.boot_id:
-            boots = (*shown.boots[-_BOOTS:], shown.boot_id)
-            boots = tuple(boot for boot in boots if boot not in ("", said.boot_id))
+            # where one of the past proves something, who speaks next tells which of the two is over
+            last = "" if said.boot_id in shown.boots else shown.boot_id
+            boots = tuple(b for b in (*shown.boots[-_BOOTS:], last) if b not in ("", said.boot_id))
             shown = replace(shown, boot_id=said.boot_id, boots=boots, hello_seq=0, report_seq=0)
         count = f"{said.kind}_seq"
         if 0 < said.seq <= getattr(shown, count):
