@@ -225,7 +225,7 @@ class LoopWriter(Writer):
         """As the real one."""
         assert self._loop is not None
         future: asyncio.Future[Any] = self._loop.create_future()
-        if self._machine.dead:
+        if self._is_over:
             return future  # nobody will ever answer
         if self._closing:
             raise RuntimeError("the writer is closed")
@@ -248,12 +248,17 @@ class LoopWriter(Writer):
         if connection is not None:
             connection.close()
 
+    @property
+    def _is_over(self) -> bool:
+        """True where its process was killed, also where the next one runs by now."""
+        return self._machine.dead or self._machine.life != self._life
+
     def _turn(self) -> None:
         group = [self._queue.popleft() for _ in range(min(len(self._queue), 512))]
         self._attempt(group, 0.05)
 
     def _attempt(self, group: list[Any], pause: float) -> None:
-        if self._machine.dead:
+        if self._is_over:
             return
         assert self._loop is not None
         try:
@@ -272,7 +277,7 @@ class LoopWriter(Writer):
         )
 
     def _tell(self, group: list[Any], results: list[Any]) -> None:
-        if self._machine.dead:
+        if self._is_over:
             return
         self._answer(group, results)
         self._turning = bool(self._queue)
