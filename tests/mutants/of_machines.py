@@ -79,13 +79,6 @@ MACHINES = (
         "tests/flow/test_outbox_machine.py::TestOutbox",
     ),
     Defect(
-        "forgotten-nodes-message-is-sent",
-        "gateway/flow/outbox.py",
-        "                queue.clear()  # also for who is in the middle of sending it\n",
-        "",
-        "tests/flow/test_outbox_machine.py::TestOutbox",
-    ),
-    Defect(
         "others-wait-for-nobody",
         "gateway/flow/outbox.py",
         "        self._go_on()  # only now",
