@@ -12,7 +12,6 @@ import logging
 import os
 import signal
 import sys
-import threading
 import time
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -20,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from gateway.cli import examples, output, story
+from gateway.cli.ending import Ending
 from gateway.cli.fleet import Broker
 from gateway.cli.journey import Journey
 from gateway.cli.nodes import HEAD, cells
@@ -35,7 +35,6 @@ _TICK = 0.2
 _PATIENCE = 1.0
 _SWITCH = 0.001
 _LIMIT = 120.0
-_SAME_SIGNAL = 0.5  # `timeout` and supervisors signal the process and its group: that is one wish
 _READY = "taking messages; Ctrl+C stops everything; in another terminal: {} nodes list"
 
 
@@ -69,7 +68,7 @@ def run(operator: Operator, broker: str | None, number: int, once: bool, limit: 
         raise click.UsageError("--once waits for simulated nodes: say how many with --simulate N")
     loaded = operator.load(**{"broker.mode": broker})
     service = Service(operator, loaded, number, once, limit)
-    service.listen()
+    service.ending.listen()
     return service.serve()
 
 
@@ -87,10 +86,8 @@ class Service:
         self._once = once
         self._limit = limit
         self.gateway = Gateway(loaded.settings, files=loaded.files)
+        self.ending = Ending()
         self._screen = story.Screen(operator.paint, table=number > 0 and not once)
-        self._signal = 0
-        self._signalled_at = 0.0
-        self._stop = threading.Event()
         self._ever_connected = False
         self._embedded = False
         self._journey: Journey | None = None
@@ -98,19 +95,6 @@ class Service:
             lambda lost: self._screen.complain(f"{lost:,} lines were left out: nobody read them")
         )
         set_up_logging(operator, loaded, self._screen, self._talk)
-
-    def listen(self) -> None:
-        """Take the signals."""
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, self._on_signal)
-
-    def _on_signal(self, number: int, _frame: object) -> None:
-        now = time.monotonic()
-        if self._signal and now - self._signalled_at > _SAME_SIGNAL:
-            os._exit(128 + number)
-        if not self._signal:
-            self._signal, self._signalled_at = number, now
-        self._stop.set()
 
     def serve(self) -> int:
         """The whole run; returns the exit code."""
@@ -129,7 +113,7 @@ class Service:
         finally:
             self._end()
             self._talk.flush(_PATIENCE)
-        return 130 if self._signal == signal.SIGINT else code
+        return 130 if self.ending.signal == signal.SIGINT else code
 
     # -- the story ---------------------------------------------------------------------------
 
@@ -162,7 +146,7 @@ class Service:
         """Wait for the broker for as long as it takes. None when it is there; the exit code where
         we were stopped, or where it refuses our login: that needs a person, not another try."""
         complained, began = False, time.monotonic()
-        while not self._stop.is_set():
+        while not self.ending.signal:
             facts = self.gateway.facts()
             self._embedded = facts["embedded"]
             if facts["connected"]:
@@ -177,18 +161,18 @@ class Service:
             if self._once and time.monotonic() - began > self._limit:
                 self._screen.complain(f"error: no broker within {output.span(self._limit)}")
                 return 1
-            self._stop.wait(0.05)
+            self.ending.wait(0.05)
         return 0
 
     def _go_on(self) -> int:
         if not self._number:
-            self._stop.wait()
+            self.ending.wait()
             return 0
         self._journey = Journey(self._operator, self.gateway, self._number, self._broker())
         self._screen.say("")
         self._say("nodes", self._journey.title)
         began = time.monotonic()
-        while not self._stop.wait(_TICK):
+        while not self.ending.wait(_TICK):
             for line in self._journey.tick():
                 self._screen.say(line)
             rows, foot = self._journey.rows, self._journey.foot()
@@ -225,7 +209,7 @@ class Service:
         """Stop nodes, gateway, broker."""
         began = time.monotonic()
         self._screen.close()
-        if self._signal == signal.SIGINT and sys.stdin.isatty():
+        if self.ending.signal == signal.SIGINT and sys.stdin.isatty():
             self._screen.say("")  # the terminal has written ^C
         what = []
         if self._journey is not None:
