@@ -28,6 +28,7 @@ from gateway.errors import BrokerError
 
 log = logging.getLogger(__name__)
 _PATIENCE = 15.0
+_RIVALS = 3  # so often somebody else may be quicker
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.2, 30.0
 _STABLE_AFTER = 60.0
 _LOG_LIMIT = 1 << 20
@@ -78,9 +79,8 @@ class EmbeddedBroker:
         binary = find_binary()
         self._folder.mkdir(parents=True, exist_ok=True)
         await asyncio.to_thread(end_stale, self._folder)
-        self.port = choose_port(self._folder, self._wanted)
         try:
-            await self._launch(binary)
+            await self._launch_somewhere(binary)
         except BaseException:
             await self.stop()
             raise
@@ -109,6 +109,16 @@ class EmbeddedBroker:
     def pid(self) -> int | None:
         """The process id while it runs."""
         return self._process.pid if self._process is not None else None
+
+    async def _launch_somewhere(self, binary: str) -> None:
+        """On a port that nobody else takes between our look and the broker's."""
+        for number in range(_RIVALS + 1):
+            self.port = choose_port(self._folder, self._wanted)
+            try:
+                return await self._launch(binary)
+            except BrokerError:
+                if _is_free(self.port) or number == _RIVALS:
+                    raise
 
     async def _launch(self, binary: str) -> None:
         try:

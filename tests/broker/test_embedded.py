@@ -114,6 +114,26 @@ def test_a_taken_port_is_not_fought_for(tmp_path: Path) -> None:
     asyncio.run(run())
 
 
+def test_a_port_that_somebody_takes_at_the_last_moment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was free when we looked, and is not when the broker wants it: another one is taken."""
+    ports, choose = [0], embedded.choose_port
+
+    def look(folder: Path, wanted: int) -> int:
+        return ports.pop() if ports else choose(folder, wanted)
+
+    async def run() -> None:
+        with socket.create_server(("127.0.0.1", 0)) as rival:
+            ports[0] = taken = rival.getsockname()[1]
+            monkeypatch.setattr(embedded, "choose_port", look)
+            async with running(tmp_path / "broker", free_port()) as broker:
+                assert broker.port != taken
+                assert speaks_mqtt("127.0.0.1", broker.port)
+
+    asyncio.run(run())
+
+
 def test_it_is_never_asked_to_shut_down(tmp_path: Path) -> None:
     """Not even by an orderly end: nats-server's own shutdown may throw away what nobody has fetched yet."""
 

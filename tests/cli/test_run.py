@@ -58,7 +58,7 @@ def until(process: subprocess.Popen[str], beginning: str) -> list[str]:
         lines.append(line.rstrip("\n"))
         if line.startswith(beginning):
             return lines
-    raise AssertionError("\n".join(lines))
+    raise AssertionError("\n".join([*lines, process.communicate(timeout=20)[1]]))
 
 
 def external(port: int) -> dict[str, str]:
