@@ -2,7 +2,8 @@
 
 Rules of this file. Its messages are on disk before they are acknowledged: `sync_interval: always`,
 because its default writes through every two minutes only (docs/figures.md has what that costs). It
-dies with the gateway, also when that is killed, and comes back when it dies alone. It is always ended by
+dies with the gateway, also when that is killed, and comes back when it dies alone; where the kernel cannot see
+to that, one that was left behind is ended at the next start. It is always ended by
 SIGKILL: in its own shutdown nats-server takes the consumers off a stream before it stops to serve, and where
 a client with a clean session comes just then, it throws away what the others have not fetched (2.15.1,
 docs/figures.md). What it has acknowledged is on disk, so there is nothing that it must be let to finish.
@@ -24,6 +25,7 @@ from importlib import metadata
 from pathlib import Path
 
 from gateway.broker.choose import PORT_FILE, speaks_mqtt
+from gateway.child import bound
 from gateway.errors import BrokerError
 
 log = logging.getLogger(__name__)
@@ -48,19 +50,6 @@ mqtt {{
   max_ack_pending: 1000
   ack_wait: "30s"
 }}
-"""
-
-# The kernel ends the broker (SIGKILL) when the thread that started it is gone, however it went; the
-# request survives exec. Asking for it in a process of its own, and not between fork and exec, keeps
-# Python out of the child of a process with threads. Where there is no prctl, a broker that a killed
-# gateway left behind is ended at the next start.
-_DIE_WITH_PARENT = """\
-import ctypes, os, sys
-prctl = getattr(ctypes.CDLL(None), "prctl", None)
-if prctl is not None:
-    prctl(1, 9)
-if os.getppid() == int(sys.argv[1]):
-    os.execv(sys.argv[2], sys.argv[2:])
 """
 
 
@@ -185,12 +174,9 @@ def spawn(binary: str, folder: Path, port: int) -> subprocess.Popen[bytes]:
     command = [binary, "-c", str(config)]
     if not os.access(binary, os.X_OK):
         raise PermissionError(13, "it is not executable")
-    if sys.executable:
-        wrapper = [sys.executable, "-I", "-S", "-c", _DIE_WITH_PARENT, str(os.getpid())]
-        command = [*wrapper, *command]
     with output.open("ab") as stream:
         return subprocess.Popen(  # noqa: S603 - our own binary and settings
-            command,
+            bound(command),
             stdin=subprocess.DEVNULL,
             stdout=stream,
             stderr=stream,

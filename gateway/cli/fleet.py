@@ -19,6 +19,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from gateway.child import bound
 from gateway.cli import output
 from gateway.cli.operator import Operator
 from gateway.errors import BrokerError, GatewayError
@@ -29,13 +30,6 @@ _HARDWARE = re.compile(r"esp32-[0-9a-f]{12}")
 _RESTART_PAUSE = 1.0
 _MOST_RESTARTS = 20
 _LONG_LIFE = 60.0
-_GUARD = (
-    "import ctypes,os,signal,sys;ctypes.CDLL(None).prctl(1,signal.SIGKILL);"
-    "os.getppid()==int(sys.argv[1]) or os._exit(1);os.execvp(sys.argv[2],sys.argv[2:])"
-)
-GUARD = [sys.executable, "-I", "-S", "-c", _GUARD]
-"""Before a parent's process id and a command: Linux ends the child when that parent dies, however it
-dies; a node must not go on alone for ever."""
 
 
 class Parts(NamedTuple):
@@ -204,13 +198,11 @@ class Fleet:
 
     def _start(self, node: _Node) -> None:
         command, environment = start_line(self.parts, node.folder.resolve())
-        if sys.platform == "linux":
-            command = [*GUARD, str(os.getpid()), *command]
         with (node.folder / "node.log").open("ab") as log:
             if log.tell() > 1 << 20:
                 log.truncate(0)
             node.process = subprocess.Popen(  # noqa: S603 - our own files, no shell
-                command,
+                bound(command),  # a node must not go on alone for ever
                 env=environment,
                 cwd=node.folder,
                 stdin=subprocess.DEVNULL,

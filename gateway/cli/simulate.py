@@ -20,7 +20,6 @@ import click
 
 from gateway.cli import examples, json_option, output
 from gateway.cli.fleet import (
-    GUARD,
     TYPES,
     Broker,
     find_broker,
@@ -110,7 +109,6 @@ def _real(operator: Operator, number: int, broker: Broker) -> _Order:
     lines = {folder: start_line(parts, folder) for folder in folders}
     order = {
         "broker": [broker.host, broker.port],
-        "guard": GUARD if sys.platform == "linux" else [],
         "real": {str(folder): command for folder, (command, _) in lines.items()},
     }
     return order, lines[folders[0]][1], title(parts, number)

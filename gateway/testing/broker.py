@@ -159,3 +159,7 @@ class Nats(Broker):
 
     def _spawn(self) -> subprocess.Popen[bytes]:
         return spawn(find_binary(), self.folder.resolve(), self.port)
+
+    def stop(self) -> None:
+        """As the gateway ends it: never by a SIGTERM (gateway/broker/embedded.py)."""
+        self.kill()

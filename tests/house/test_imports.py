@@ -22,7 +22,7 @@ RANKS = {
     "host": 3, "mqtt": 3, "broker": 3,
     "hookspecs": 2, "store": 2,
     "api": 1, "settings": 1,
-    "errors": 0, "failpoint": 0, "protocol": 0,
+    "errors": 0, "failpoint": 0, "child": 0, "protocol": 0,
 }  # fmt: skip
 WITHIN = {("app", "engine"), ("protocol", "errors"), ("failpoint", "errors")}
 """Neighbours of one rank of which the first may know the second."""

@@ -8,7 +8,6 @@ the broker. No node outlives us.
 from __future__ import annotations
 
 import json
-import os
 import random
 import signal
 import subprocess
@@ -17,6 +16,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+from gateway.child import bound
 from gateway.testing.proxy import Proxy
 from gateway.testing.swarm.scenario import Make, Play, Scenario, only_for_light
 
@@ -132,10 +132,8 @@ class RealFleet:
         self._dice = dice
         self._host, self._port = order["broker"]
         self._doors: list[Proxy] = []
-        guard = order["guard"] and [*order["guard"], str(os.getpid())]
         self.nodes = [
-            RealNode(Path(folder), [*guard, *start], counts)
-            for folder, start in order["real"].items()
+            RealNode(Path(folder), bound(start), counts) for folder, start in order["real"].items()
         ]
         self._told: set[Path] = set()
 
