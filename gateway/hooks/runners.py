@@ -76,14 +76,15 @@ class Runners:
         A group whose loop is blocked by one of its plugins goes on with a new thread, also with what
         the old one has not begun; the old one cannot be killed and stays behind as a daemon.
         """
-        given_up: list[Delivery] = []
         failure = Failure(f"TimeoutError: no answer within {self._budget:g} s")
-        left_behind = [("", runner) for runner in self._abandoned]
-        for group, runner in [*self._runners.items(), *left_behind]:
-            over = [d for d in list(runner.running) if now - d.started > self._budget]
-            given_up += [d for d in over if runner.give_up(d, failure)]
+        over = {
+            runner: [d for d in list(runner.running) if now - d.started > self._budget]
+            for runner in (*self._runners.values(), *self._abandoned)
+        }
+        given_up = [d for runner, late in over.items() for d in late if runner.give_up(d, failure)]
+        for group, runner in list(self._runners.items()):
             is_blocked = runner.owns_thread and runner.thread.blocked_for(now) > self._budget / 2
-            if group and over and is_blocked:
+            if over[runner] and is_blocked:
                 del self._runners[group]
                 runner.halted = True  # it may come round, interrupted; the rest is the next one's
                 self._abandoned.append(runner)
