@@ -3,26 +3,11 @@
 from __future__ import annotations
 
 import pytest
+from config_twin import SHA, kinds, pushed, said
 from gateway_config import twin
-from gateway_config.twin import Desired, Ignore, Move, Queue, Said, Send, Shown, Twin
+from gateway_config.actions import Ignore, Move, Queue, Send
+from gateway_config.twin import Desired, Said, Shown, Twin
 from msgspec.structs import replace
-
-SHA = {name: name * 64 for name in "abcdef"}
-
-
-def said(kind: str, revision: int = 0, sha256: str = "", **more: object) -> Said:
-    """What a node says, with a boot of its own."""
-    return Said(kind=kind, revision=revision, sha256=sha256, **{"boot_id": "b1", **more})
-
-
-def pushed(sha256: str = SHA["a"], now: float = 0.0, **fields: object) -> Twin:
-    """A twin after a first push."""
-    return twin.push(Twin(**fields), sha256, now)[0]
-
-
-def kinds(step: twin.Step) -> list[str]:
-    """The actions of a step in short."""
-    return [a.state if isinstance(a, Move) else type(a).__name__.lower() for a in step[1]]
 
 
 def test_a_push_is_queued_and_sent_at_once() -> None:
@@ -126,32 +111,6 @@ def test_verified_needs_revision_and_hash() -> None:
     assert step[0].desired.revision == 2
 
 
-def unsigned(**more: object) -> Said:
-    """The node could not check an envelope of the first revision."""
-    return said("report", 1, SHA["a"], state="rejected", reason="signature", **more)
-
-
-def test_a_key_that_changed_on_the_way_is_no_answer() -> None:
-    """A node that went back to an older secret could not check what was signed for the newer one: it is
-    sent again, under the key that counts now."""
-    late = twin.tick(twin.tick(pushed(), 5.0)[0], 15.0)[0]
-    after, actions = twin.report(late, unsigned(rekeyed=True), 16.0)
-    assert actions == (Send(),)
-    assert after.desired is not None
-    assert (after.desired.state, after.desired.next_at) == ("sent", 21.0)
-
-
-def test_a_node_that_cannot_check_twice_has_answered() -> None:
-    """The first envelope may have crossed its hello; the second was under the key that counts."""
-    now, _ = twin.hello(pushed(), said("hello", seq=1), 1.0)
-    now, actions = twin.report(now, unsigned(seq=1), 1.1)
-    assert actions == ()
-    now, actions = twin.tick(now, 6.0)
-    assert actions == (Send(),)
-    now, actions = twin.report(now, unsigned(seq=2), 6.1)
-    assert actions == (Move(revision=1, state="rejected", reason="signature"),)
-
-
 @pytest.mark.parametrize("end", ["rejected", "rolled_back"])
 def test_an_end_is_an_end(end: str) -> None:
     """After rejected or rolled_back neither time nor hello nor report sends that revision again."""
@@ -232,37 +191,6 @@ def test_late_and_doubled_reports_change_nothing(late: Said) -> None:
     now, _ = twin.hello(pushed(), said("hello", boot_id="b0", seq=1), 0.0)
     now, _ = twin.report(now, said("report", 1, SHA["a"], state="applied", seq=2), 1.0)
     assert twin.report(now, late, 2.0) == (now, (Ignore("stale"),))
-
-
-def test_a_proof_counts_although_an_older_hello_came_late() -> None:
-    """A broker brought the hello of an older boot behind the newer one's: the boot that runs looks like
-    one of the past. Its signed proof of the wanted revision is true all the same, and it is heard again."""
-    now, _ = twin.hello(pushed(), said("hello", boot_id="b2", seq=1), 0.0)
-    now, _ = twin.report(
-        now, said("report", 1, SHA["a"], state="applied", boot_id="b2", seq=1), 1.0
-    )
-    now, _ = twin.hello(now, said("hello", boot_id="b1", seq=1), 2.0)
-    told = said("report", 1, SHA["a"], state="verified", boot_id="b2", seq=2)
-    assert twin.report(now, told, 3.0) == (now, (Ignore("stale"),))
-    after, _ = twin.report(now, replace(told, proved=True), 3.0)
-    assert after.desired is not None
-    assert after.desired.state == "verified"
-    assert (after.shown.boot_id, after.shown.boots) == ("b2", ())
-
-
-def test_a_proof_of_the_past_silences_nobody() -> None:
-    """It came late, out of a boot that is over: the boot that runs is heard on, as its refusal of the next
-    config is."""
-    now, _ = twin.hello(pushed(), said("hello", boot_id="b1", seq=1), 0.0)
-    now, _ = twin.hello(now, said("hello", boot_id="b2", seq=1), 2.0)
-    proof = said("report", 1, SHA["a"], state="verified", boot_id="b1", seq=2, proved=True)
-    now, actions = twin.report(now, proof, 3.0)
-    assert actions == (Move(revision=1, state="verified"),)
-    now, _ = twin.push(now, SHA["b"], 4.0)
-    no = said("report", 2, SHA["b"], state="rejected", reason="schema", boot_id="b2", seq=1)
-    now, actions = twin.report(now, no, 5.0)
-    assert actions == (Move(revision=2, state="rejected", reason="schema"),)
-    assert (now.shown.boot_id, now.shown.boots) == ("b2", ("b1",))
 
 
 def test_an_impossible_revision_is_refused() -> None:

@@ -26,10 +26,11 @@ from gateway import (
     signed,
 )
 from gateway_config import channels, compare, rows, twin
+from gateway_config.actions import Ignore, Move
 from gateway_config.asked import Settings
 from gateway_config.desk import closed_to
 from gateway_config.sending import Case, secret_in
-from gateway_config.twin import ANSWERS, MAX_DELAY, Ignore, Move, Said
+from gateway_config.twin import ANSWERS, MAX_DELAY, Said
 
 log = logging.getLogger(__name__)
 

@@ -13,7 +13,8 @@ from typing import Any
 import msgspec
 
 from gateway import Node, Tx
-from gateway_config.twin import Desired, Move, Shown, Twin
+from gateway_config.actions import Move
+from gateway_config.twin import Desired, Shown, Twin
 
 KEEP = 50
 """Revisions that are kept for each node."""

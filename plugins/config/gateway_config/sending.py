@@ -18,7 +18,8 @@ from msgspec.structs import replace
 
 from gateway import Node, Problem, Topics, Tx, encode, sign
 from gateway_config import document, rows
-from gateway_config.twin import ANSWERS, Action, Move, Queue, Send, Step
+from gateway_config.actions import Action, Move, Queue, Send
+from gateway_config.twin import ANSWERS, Step
 
 TEMP_GH, TEMP_ZONE = document.TEMP
 NODE_LIMIT = 4_096

@@ -14,15 +14,20 @@ import msgspec
 from msgspec.structs import replace
 
 from gateway import CONFIG_STATES, may_become
+from gateway_config.actions import Action, Ignore, Move, Queue, Send
 
 LIVE = frozenset({"queued", "sent", "received", "applied"})
 ANSWERS = frozenset({"rejected", "rolled_back"})  # final for that (revision, sha256)
 
-FIRST_DELAY, MAX_DELAY = 5.0, 300.0
+FIRST_DELAY = 5.0
+MAX_DELAY = 300.0
 FOREIGN_SENDS = 5
 GAP = 2.0  # a report that crosses our publish on the way causes no other one; behind a proof none crosses
 HIGHEST = 2**31 - 1  # beyond it is a mistake of the node, not a number to continue from
 _BOOTS = 8
+_SENDS_TO_BE_SURE = (
+    2  # since its hello: the first may have crossed it, the second has the key that counts
+)
 
 
 class Desired(msgspec.Struct, frozen=True, kw_only=True):
@@ -69,37 +74,12 @@ class Said(msgspec.Struct, frozen=True, kw_only=True):
     path: str = ""
     boot_id: str = ""
     seq: int = 0
-    proved: bool = False  # signed under the node_secret that the desired document holds
-    rekeyed: bool = False  # signed otherwise than before: what is on its way to it has the old key
+    proved: bool = False
+    """Signed under the node_secret that the desired document holds."""
+    rekeyed: bool = False
+    """Signed otherwise than what it said before: what is on its way to it is signed with the old key."""
 
 
-class Queue(msgspec.Struct, frozen=True):
-    """A revision was born; keep its document."""
-
-    revision: int
-
-
-class Send(msgspec.Struct, frozen=True):
-    """Publish the desired document."""
-
-
-class Move(msgspec.Struct, frozen=True, kw_only=True):
-    """A revision reached a state."""
-
-    revision: int
-    state: str
-    reason: str = ""
-    path: str = ""
-    differs: tuple[str, ...] = ()
-
-
-class Ignore(msgspec.Struct, frozen=True):
-    """The message is not believed or came too late: `stale`, or a word of PROTOCOL B8."""
-
-    word: str
-
-
-Action: TypeAlias = Queue | Send | Move | Ignore
 Step: TypeAlias = tuple[Twin, tuple[Action, ...]]
 
 
@@ -119,7 +99,8 @@ def push(twin: Twin, sha256: str, now: float, why: str = "") -> Step:
     old = _live(twin)
     before = (Move(revision=old.revision, state="superseded", reason=why),) if old else ()
     revision = next_revision(twin)
-    twin, sent = _send(replace(twin, desired=Desired(revision=revision, sha256=sha256)), now)
+    fresh = replace(twin, desired=Desired(revision=revision, sha256=sha256))
+    twin, sent = _send(fresh, now)
     return twin, (*before, Queue(revision), *sent)
 
 
@@ -147,15 +128,17 @@ def tick(twin: Twin, now: float, *, offline: bool = False) -> Step:
     # a wall clock that was set back must not put the next send off for years
     if now < desired.next_at <= now + 2 * MAX_DELAY:
         return twin, ()
-    later = replace(twin, desired=replace(desired, next_at=now + MAX_DELAY))
-    return (later, ()) if offline else _send_or_expire(twin, now)
+    if offline:
+        return replace(twin, desired=replace(desired, next_at=now + MAX_DELAY)), ()
+    return _send_or_expire(twin, now)
 
 
 def online(twin: Twin, now: float) -> Step:
     """The node is back after a silence: no need to wait for the back-off."""
-    live = _live(twin)
-    waits = live is not None and now - live.sent_at >= GAP
-    return _send_or_expire(_fresh_step(twin), now) if waits else (twin, ())
+    desired = _live(twin)
+    if desired is None or now - desired.sent_at < GAP:
+        return twin, ()
+    return _send_or_expire(_fresh_step(twin), now)
 
 
 def hello(twin: Twin, said: Said, now: float) -> Step:
@@ -197,7 +180,8 @@ def plain_report(twin: Twin, differs: tuple[str, ...], now: float) -> Step:
     if desired.state == "verified" or now >= desired.sent_at + delay(desired.step):
         twin, sent = _send_or_expire(twin, now)
         actions = (*actions, *sent)
-    return twin, tuple(replace(a, differs=differs) if isinstance(a, Move) else a for a in actions)
+    moved = (replace(a, differs=differs) if isinstance(a, Move) else a for a in actions)
+    return twin, tuple(moved)
 
 
 def _hear(twin: Twin, said: Said, *, proof: bool = False) -> Twin | Ignore:
@@ -247,10 +231,12 @@ def _follow(twin: Twin, said: Said, now: float) -> Step:
     desired = _desired(twin)
     if not said.state or said.state == desired.state:
         return _settle(twin, now)
-    unknown = said.state == "rejected" and said.reason == "signature" and _live(twin)
-    if unknown and (said.rekeyed or desired.step < 2):
+    if _live(twin) and (said.state, said.reason) == ("rejected", "signature"):
         # no word about the document: what it could not check may be from before its key changed
-        return _send(_fresh_step(twin), now) if said.rekeyed else (twin, ())
+        if said.rekeyed:
+            return _send(_fresh_step(twin), now)
+        if desired.step < _SENDS_TO_BE_SURE:
+            return twin, ()
     next_at = None if said.state in ANSWERS | {"verified"} else now + MAX_DELAY
     if not may_become(CONFIG_STATES, desired.state, said.state):
         return twin, ()

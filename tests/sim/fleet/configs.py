@@ -6,8 +6,9 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from gateway_config import twin as twins
+from gateway_config.actions import Send
 from gateway_config.sending import envelope, secret_in, sha256_of
-from gateway_config.twin import Said, Send
+from gateway_config.twin import Said
 from gateway_hello.registry import Facts, admit, uids
 
 from gateway import sign, signed
