@@ -17,6 +17,9 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
+from gateway.testing.broker import Mosquitto
+from gateway.testing.process import GatewayProcess
+
 ROOT = Path(__file__).resolve().parents[2]
 CORE = ROOT / "gateway/store/sql/0001_core.sql"
 CONFIG = ROOT / "plugins/config/gateway_config/migrations/0001_config.sql"
@@ -129,6 +132,16 @@ def shell(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
         )
 
     return call
+
+
+@pytest.fixture
+def gateway(tmp_path: Path) -> Iterator[GatewayProcess]:
+    """A gateway on a mosquitto."""
+    with (
+        Mosquitto(tmp_path / "broker") as broker,
+        GatewayProcess(tmp_path / "state", broker.port) as running,
+    ):
+        yield running
 
 
 class AnsweringGateway:

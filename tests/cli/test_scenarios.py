@@ -9,12 +9,10 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from gateway.testing.broker import Mosquitto
 from gateway.testing.process import GatewayProcess, until
 from gateway.testing.swarm import scenario
 
@@ -23,16 +21,6 @@ LIGHT, REAL = ("-n", "20"), ("-n", "3", "--micropython")
 KINDS = pytest.mark.parametrize("kind", [LIGHT, REAL], ids=["light", "real"])
 REGISTERED = "SELECT count(*) FROM nodes WHERE lifecycle_state = 'REGISTERED_BACKEND'"
 ONLINE = "SELECT count(*) FROM nodes WHERE life = 'online'"
-
-
-@pytest.fixture
-def gateway(tmp_path: Path) -> Iterator[GatewayProcess]:
-    """A gateway on a mosquitto."""
-    with (
-        Mosquitto(tmp_path / "broker") as broker,
-        GatewayProcess(tmp_path / "state", broker.port) as running,
-    ):
-        yield running
 
 
 class Simulation:

@@ -205,6 +205,7 @@ def test_a_loop_that_never_ends_is_ended(make: Make, peer: Peer, tmp_path: Path,
     ended = in_plugin(gateway, "spins")["ended"]
     until(lambda: len(ended) == 3, 60, "the end of three loops")
     until(lambda: rows(tmp_path, REGISTERED) == [(3,)], 30)
+    assert len(ended) == 3, "each was begun once, and ended once"
 
 
 DEEDS = {

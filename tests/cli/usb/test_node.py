@@ -13,7 +13,6 @@ from pathlib import Path
 import pytest
 
 from gateway.cli.usb.advice import Port, flash_command
-from gateway.testing.broker import Mosquitto
 from gateway.testing.process import GatewayProcess, until
 from gateway.testing.usb import UsbBoard
 
@@ -35,16 +34,6 @@ def board(tmp_path: Path) -> Iterator[UsbBoard]:
     """A board with MicroPython and nothing else."""
     with UsbBoard(MICROPYTHON, tmp_path / "board") as found:
         yield found
-
-
-@pytest.fixture
-def gateway(tmp_path: Path) -> Iterator[GatewayProcess]:
-    """A gateway on a mosquitto."""
-    with (
-        Mosquitto(tmp_path / "broker") as broker,
-        GatewayProcess(tmp_path / "state", broker.port) as running,
-    ):
-        yield running
 
 
 @pytest.fixture
