@@ -9,6 +9,8 @@ from gateway_config.actions import Ignore, Move, Queue, Send
 from gateway_config.twin import Desired, Said, Shown, Twin
 from msgspec.structs import replace
 
+from gateway import CONFIG_STATES, may_become
+
 
 def test_a_push_is_queued_and_sent_at_once() -> None:
     """The first revision is 1, it is published in the same step, and the next send is planned."""
@@ -92,6 +94,21 @@ def test_the_way_to_verified() -> None:
         assert kinds(step) == [state]
         now = step[0]
     assert twin.tick(now, 1e6) == (now, ())
+
+
+REPORTED = ("received", "applied", "verified", "rejected", "rolled_back")
+
+
+@pytest.mark.parametrize("was", sorted(CONFIG_STATES))
+@pytest.mark.parametrize("state", REPORTED)
+def test_no_report_moves_against_the_table(was: str, state: str) -> None:
+    """Whatever a node says of the wanted revision: it goes where the table of states lets it, or stays."""
+    wanted = Desired(revision=1, sha256=SHA["a"], state=was, step=9)
+    told = said("report", 1, SHA["a"], state=state, seq=1, proved=True)
+    after, _ = twin.report(Twin(desired=wanted), told, 1.0)
+    assert after.desired is not None
+    goes = may_become(CONFIG_STATES, was, state)
+    assert after.desired.state == (state if goes else was)
 
 
 def test_verified_needs_the_signature() -> None:

@@ -385,4 +385,11 @@ PLUGINS = (
         "        return push",
         "plugins/config/test_twin.py::test_two_gateways_do_not_fight_over_a_verified_config",
     ),
+    Defect(
+        "a-report-moves-against-the-table",
+        "plugins/config/gateway_config/twin.py",
+        "    if not may_become(CONFIG_STATES, desired.state, said.state):\n        return twin, ()\n",
+        "",
+        "plugins/config/test_twin.py::test_no_report_moves_against_the_table",
+    ),
 )
