@@ -72,7 +72,7 @@ field: $(VENV)/.test-ready ## What went wrong in the field, one test each
 mutants: $(VENV)/.test-ready ## Seeded defects: does each one's test notice it? (names in ARGS, a few minutes)
 	@$(BIN)/python tests/mutants $(ARGS)
 
-bench: $(VENV)/.test-ready ## Measure, ten minutes alone on the machine (one table: ARGS=lanes; keep them: ARGS="--into docs/figures.md")
+bench: $(VENV)/.test-ready ## Measure, some twenty minutes alone on the machine (one table: ARGS=lanes; keep them: ARGS="--into docs/figures.md")
 	@$(BIN)/python -m bench $(ARGS)
 
 soak: soak-power soak-flash soak-crash soak-kills soak-days soak-nodes soak-sim ## Faults at length: hours, not minutes
