@@ -162,11 +162,12 @@ class Dispatcher:
 
     def report(self, deliveries: list[Delivery]) -> None:
         """Calls that have ended, in a list from their thread."""
+        now = time.monotonic()
         for delivery in deliveries:
             if delivery.ended:
                 continue
             delivery.ended = True
-            self._parts.retries.breakers.judge(delivery)
+            self._parts.retries.breakers.judge(delivery, self._runners.stopped_by(delivery, now))
             if delivery.over is not None:
                 if not delivery.over.done():
                     delivery.over.set_result(None)

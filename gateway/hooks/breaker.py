@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from gateway.hooks.calls import Delivery
 
 log = logging.getLogger(__name__)
+_MOST = 0.1
 
 
 class Breaker:
@@ -28,6 +29,7 @@ class Breaker:
         self.failures = 0
         self.reason = ""
         self._retry_at: float | None = None
+        self._stopped_at = 0.0
 
     @property
     def is_open(self) -> bool:
@@ -65,6 +67,12 @@ class Breaker:
             return False
         self._retry_at = now + self._pause
         return True
+
+    def stopped(self, now: float, seconds: float) -> bool:
+        """A call that went well let nobody else run for so long; True where such calls take a tenth of
+        the time or more, and this one is to count as a failure."""
+        before, self._stopped_at = self._stopped_at, now
+        return now - before <= seconds / _MOST
 
     def reset(self) -> None:
         """As new."""
@@ -108,27 +116,47 @@ class Breakers:
         except TimeoutError:
             return
 
-    def judge(self, delivery: Delivery) -> None:
-        """How a call went: counted, and said."""
-        name = delivery.plugin.name
-        if delivery.error is None:
-            if self.of(name).succeeded():
-                log.info("plugin %s works again", name)
-                self.tell()
-            return
+    def judge(self, delivery: Delivery, stopped: float) -> None:
+        """How a call went: counted, and said; `stopped`: seconds for which it let nobody else run."""
+        if delivery.error is not None:
+            self._has_failed(delivery)
+        elif stopped:
+            self._has_stopped_all(delivery, stopped)
+        elif self.of(delivery.plugin.name).succeeded():
+            log.info("plugin %s works again", delivery.plugin.name)
+            self.tell()
+
+    def _has_failed(self, delivery: Delivery) -> None:
+        assert delivery.error is not None
         reason, trace, is_store = delivery.error
         log.warning(
             "plugin %s failed on %s of %s (attempt %d): %s%s",
-            name,
+            delivery.plugin.name,
             delivery.item.kind,
             delivery.item.row.lane,
             delivery.attempts + 1,
             reason,
             f"\n{trace}" if delivery.attempts == 0 and trace else "",
         )
-        if is_store:
-            return
-        if delivery.attempts == 0 and self.of(name).failed(time.monotonic(), reason):
+        if delivery.attempts == 0 and not is_store:
+            self._count(delivery.plugin.name, reason)
+
+    def _has_stopped_all(self, delivery: Delivery, seconds: float) -> None:
+        """Its effects are good, and kept."""
+        reason = f"it let nobody else run for {seconds:.1f} s"
+        name = delivery.plugin.name
+        log.warning(
+            "plugin %s on %s of %s: %s, in one call that keeps Python's lock; see docs/plugins/isolation.md",
+            name,
+            delivery.item.kind,
+            delivery.item.row.lane,
+            reason,
+        )
+        if self.of(name).stopped(time.monotonic(), seconds):
+            self._count(name, reason)
+
+    def _count(self, name: str, reason: str) -> None:
+        if self.of(name).failed(time.monotonic(), reason):
             log.error(
                 "plugin %s failed %d times in a row (%s); switched off, its messages are kept. "
                 "next: gateway plugins reset %s",

@@ -14,13 +14,15 @@ import os
 import threading
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable, Coroutine, Generator
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
 from gateway.failpoint import failpoint
 from gateway.hooks.failure import Failure
 from gateway.hooks.loops import LoopThread, Place, Pool
+from gateway.hooks.steps import Steps
+from gateway.hooks.turns import Turns
 from gateway.hooks.tx import Gathered
 from gateway.host.registry import Bound, Plugin
 
@@ -42,7 +44,7 @@ class Delivery:
 
     __slots__ = (
         "attempts", "bound", "claimed", "ended", "error", "event", "item", "node", "over",
-        "place", "plugin", "started", "task", "tx",
+        "place", "plugin", "started", "stretch", "task", "tx",
     )  # fmt: skip
 
     def __init__(self, item: Any, plugin: Plugin, bound: Bound, node: Any, tx: Gathered) -> None:
@@ -57,6 +59,8 @@ class Delivery:
         self.ended = False
         self.error: Failure | None = None
         self.started = 0.0
+        self.stretch = 0.0
+        """Seconds of CPU that it used at most without waiting for something."""
         self.task: asyncio.Task[None] | None = None
         self.place: Place | None = None
         """Where a plain call runs, until it is over."""
@@ -75,6 +79,14 @@ class Delivery:
         failpoint("hook.before")
         return self.bound.call(self.event, self.node, self.tx, self.plugin.config)
 
+    def timed(self, step: Callable[[Any], Any], value: Any) -> Any:
+        """What `step(value)` gives, the part of this call between two waits."""
+        before = time.thread_time()
+        try:
+            return step(value)
+        finally:
+            self.stretch = max(self.stretch, time.thread_time() - before)
+
 
 class Runner:
     """Runs deliveries on one thread's loop and reports them in lists to the gateway's loop."""
@@ -87,6 +99,7 @@ class Runner:
         self.took: Callable[[Delivery], None] = lambda _delivery: None
         self.thread = thread
         self.pool = Pool(thread.name)
+        self._turns = Turns(self._hand)
         self.waiting: dict[Delivery, None] = {}
         """Posted, and not begun."""
         self.running: dict[Delivery, None] = {}
@@ -116,6 +129,16 @@ class Runner:
             self._overrun.append(delivery)
         return True
 
+    def look(self, now: float) -> None:
+        """On the gateway's loop, a few times a second: a plain call that computes has no company."""
+        with _claiming:
+            places = [d.place for d in (*list(self.running), *self._overrun) if d.place is not None]
+            at_work = [place.is_at_work(now) for place in places]
+        if any(at_work):
+            self._turns.rest(now)
+        elif self._turns.resting:
+            self.thread.post(self._turns.go_on, now)
+
     def chase(self, most: float) -> None:
         """Interrupt plain calls that were given up and have used more than `most` seconds of CPU."""
         left, self._overrun = self._overrun, []
@@ -133,8 +156,11 @@ class Runner:
                 if self._take(delivery):
                     self._run_plain(delivery)
             else:
-                self.pool.submit(partial(self._run_in_pool, delivery))
+                self._turns.submit(delivery)
         self._flush()
+
+    def _hand(self, delivery: Delivery) -> None:
+        self.pool.submit(partial(self._run_in_pool, delivery))
 
     def _take(self, delivery: Delivery) -> bool:
         """True where this thread may run it, from now on."""
@@ -152,25 +178,23 @@ class Runner:
         if not self._take(delivery):
             return
         try:
-            coroutine = delivery.call()
-            try:
-                first = coroutine.send(None)
-            except StopIteration:
-                self._end(delivery, None)
+            steps = Steps(delivery.call(), delivery.timed)
+            if steps.begin():
+                self._task(delivery, steps)
             else:
-                self._task(delivery, _go_on(coroutine, first))
+                self._end(delivery, None)
         except BaseException as error:  # noqa: BLE001 - a plugin's failure is its own
             self._end(delivery, error)
 
-    def _task(self, delivery: Delivery, coroutine: Awaitable[None] | None) -> None:
-        """A task that goes on with a coroutine; without one it begins the call, when its turn comes:
-        on a loop that is blocked for good it has not begun, and the next thread may have it."""
+    def _task(self, delivery: Delivery, begun: Steps | None) -> None:
+        """A task that goes on with a call; without one it begins it, when its turn comes: on a loop
+        that is blocked for good it has not begun, and the next thread may have it."""
 
         async def run() -> None:
-            if coroutine is None and not self._take(delivery):
+            if begun is None and not self._take(delivery):
                 return
             try:
-                await (delivery.call() if coroutine is None else coroutine)
+                await (begun or Steps(delivery.call(), delivery.timed))
             except BaseException as error:  # noqa: BLE001 - a plugin's failure is its own
                 self._end(delivery, error)
             else:
@@ -181,7 +205,7 @@ class Runner:
 
     def _run_plain(self, delivery: Delivery) -> None:
         try:
-            delivery.call()
+            delivery.timed(lambda _none: delivery.call(), None)
         except BaseException as error:  # noqa: BLE001 - a plugin's failure is its own
             self._end(delivery, error)
         else:
@@ -225,28 +249,3 @@ class Runner:
 
 
 Report = Callable[[list[Delivery]], None]
-
-
-class _go_on:
-    """Goes on, inside a task, with a coroutine that was driven to its first wait without one."""
-
-    def __init__(self, coroutine: Coroutine[Any, Any, None], first: Any) -> None:
-        self._coroutine = coroutine
-        self._first = first
-
-    def __await__(self) -> Generator[Any, Any, None]:
-        waiting = self._first
-        while True:
-            problem: BaseException | None = None
-            value = None
-            try:
-                value = yield waiting
-            except BaseException as error:  # noqa: BLE001 - passed on to the plugin's coroutine
-                problem = error
-            try:
-                if problem is None:
-                    waiting = self._coroutine.send(value)
-                else:
-                    waiting = self._coroutine.throw(problem)
-            except StopIteration:
-                return

@@ -18,6 +18,8 @@ from typing import Any
 
 log = logging.getLogger(__name__)
 _TICK = 0.25
+# of the time: on a machine that is shared with others, a call that only computes gets no more
+_AT_WORK = 0.2
 
 
 class GivenUp(BaseException):
@@ -30,13 +32,24 @@ class Place:
     def __init__(self) -> None:
         self._ident = threading.get_ident()
         self._cpu = time.thread_time()
+        self._looked = (time.monotonic(), self._cpu)
+
+    def is_at_work(self, now: float) -> bool:
+        """True where it has computed, rather than waited, since the last look. Whoever asks knows that
+        the thread is alive."""
+        then, before = self._looked
+        used = self._used()
+        self._looked = (now, used)
+        return now > then and (used - before) / (now - then) > _AT_WORK
+
+    def _used(self) -> float:
+        return time.clock_gettime(time.pthread_getcpuclockid(self._ident))
 
     def interrupt(self, most: float) -> bool:
         """Raise GivenUp there, if it has used more than `most` seconds of CPU since: a loop that never
         ends would take its turns for ever. What only waits is left alone: it takes nothing from anybody,
         and is perhaps in the middle of something. Whoever asks knows that the thread is alive."""
-        clock = time.pthread_getcpuclockid(self._ident)
-        if time.clock_gettime(clock) - self._cpu <= most:
+        if self._used() - self._cpu <= most:
             return False
         raised = ctypes.py_object(GivenUp)
         ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(self._ident), raised)

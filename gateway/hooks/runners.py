@@ -17,6 +17,7 @@ from typing import Any
 from gateway.hooks.calls import Delivery, Report, Runner
 from gateway.hooks.failure import Failure
 from gateway.hooks.loops import LoopThread
+from gateway.hooks.pulse import Pulse
 from gateway.host.registry import Bound, Plugin
 
 
@@ -29,6 +30,7 @@ class Runners:
         self._budget = budget
         # seconds of CPU: whoever has used more is not waiting for something
         self._idle = budget / 20
+        self._pulse = Pulse(time.monotonic())
         # called on the plugin's thread as soon as a call has succeeded, before the next one there
         self.took: Callable[[Delivery], None] = lambda _delivery: None
         self._runners: dict[str, Runner] = {}
@@ -76,6 +78,7 @@ class Runners:
         A group whose loop is blocked by one of its plugins goes on with a new thread, also with what
         the old one has not begun; the old one cannot be killed and stays behind as a daemon.
         """
+        self._pulse.beat(now)
         failure = Failure(f"TimeoutError: no answer within {self._budget:g} s")
         over = {
             runner: [d for d in list(runner.running) if now - d.started > self._budget]
@@ -90,11 +93,16 @@ class Runners:
                 self._abandoned.append(runner)
                 self.of(group).post(list(runner.waiting))
         for runner in (*self._runners.values(), *self._abandoned):
+            runner.look(now)
             runner.chase(self._idle)
         for runner in self._abandoned:
             if runner.thread.blocked_for(now):
                 runner.thread.interrupt(self._idle)
         return given_up
+
+    def stopped_by(self, delivery: Delivery, now: float) -> float:
+        """Seconds for which a call that has ended let nobody else run; 0.0 where it did not."""
+        return self._pulse.stopped_by(delivery.started, delivery.stretch, now)
 
     def halt(self) -> None:
         """Begin no call any more: the plugins are about to be told goodbye."""

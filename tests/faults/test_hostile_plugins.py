@@ -299,3 +299,27 @@ def test_the_breaker_shows_what_cannot_be_mended(make: Make, peer: Peer, tmp_pat
     for number in range(5):
         peer.say(HELLO, hello(f"n{number}"))
     assert "ValueError: mine" in until(lambda: gateway.facts()["switched_off"].get("raises"))
+
+
+@pytest.mark.parametrize("head", [PLAIN, ASYNC], ids=["plain", "async"])
+def test_the_breaker_shows_who_lets_nobody_else_run(
+    make: Make, peer: Peer, tmp_path: Path, head: str
+) -> None:
+    """Calls into C that keep Python's lock go well, and stop everybody for as long as they take: their
+    effects are kept, and after a few in a row the plugin is switched off and named. No hello is lost."""
+    plugin(tmp_path / "plugins", "sums", f"{head}sum(range(30_000_000))\n    {SEEN}")
+    gateway = make(plugins__dirs=[str(tmp_path / "plugins")], handlers__breaker_failures=2)
+    gateway.start()
+    gateway.ready(20)
+    peer.listen("hydro/seen/+", "hydro/gh-temp/zn-temp/+/hello_ack")
+    for number in range(NODES):
+        peer.say(HELLO, hello(f"n{number}"), wait=False)
+    reason = until(lambda: gateway.facts()["switched_off"].get("sums"), 60, "the breaker")
+    assert "let nobody else run for" in reason
+    until(lambda: len(peer.heard("hello_ack")) == NODES, 60, "twenty receipts")
+    kept = "SELECT count(*) FROM delivery WHERE plugin = 'sums'"
+    until(
+        lambda: len(peer.heard("", at=1)) + rows(tmp_path, kept)[0][0] == NODES,
+        60,
+        "each has had its effect, or is kept for it",
+    )

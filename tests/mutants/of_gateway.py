@@ -150,9 +150,23 @@ GATEWAY = (
     Defect(
         "breaker-never-opens",
         "gateway/flow/dispatch.py",
-        "            self._parts.retries.breakers.judge(delivery)\n",
+        "            self._parts.retries.breakers.judge(delivery, self._runners.stopped_by(delivery, now))\n",
         "",
         "tests/hooks/test_isolation.py::test_a_plugin_that_keeps_failing_is_switched_off_visibly",
+    ),
+    Defect(
+        "computing-calls-keep-company",
+        "gateway/hooks/calls.py",
+        "        if any(at_work):\n            self._turns.rest(now)\n        elif",
+        "        if",
+        "tests/hooks/test_turns.py::test_a_call_that_computes_gets_no_company",
+    ),
+    Defect(
+        "who-stops-everybody-is-not-named",
+        "gateway/hooks/breaker.py",
+        "        elif stopped:\n",
+        "        elif False:\n",
+        "tests/faults/test_hostile_plugins.py::test_the_breaker_shows_who_lets_nobody_else_run",
     ),
     Defect(
         "outbox-publish-before-commit",
