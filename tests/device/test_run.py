@@ -23,12 +23,15 @@ def states(gateway: GatewayProcess) -> dict[int, tuple[str, str]]:
     return {revision: (state, reason) for revision, state, reason in rows}
 
 
-def test_a_config_that_cuts_the_node_off_is_rolled_back_and_reported(tmp_path: Path) -> None:
+def test_a_config_that_cuts_the_node_off_is_rolled_back_and_reported(
+    node_files: Path, tmp_path: Path
+) -> None:
     """Revision 1 proves itself; revision 2 names a broker that is not there: the node goes back to 1
     within its trial, says so with the reason, and is online with 1; a push of revision 3 proves itself,
     and binding moves the node to its own topics."""
     with Mosquitto(tmp_path / "broker") as broker:
         fleet = Fleet(tmp_path / "nodes", 1, Broker("127.0.0.1", broker.port))
+        fleet.parts = fleet.parts._replace(device=node_files)
         (settings,) = (tmp_path / "nodes").glob("*/node.json")
         known = json.loads(settings.read_text())
         settings.write_text(json.dumps({**known, "trial_s": 3, "interval_s": 1}))

@@ -6,9 +6,12 @@ import json
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
+
+if TYPE_CHECKING:
+    from conftest import Start
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "device"))
 
@@ -82,14 +85,14 @@ def test_names_are_lower_case() -> None:
 
 @pytest.mark.parametrize("text", [None, "", "{", "[]", json.dumps({"hardware_id": "x"})])
 def test_a_node_that_cannot_run_says_why_and_what_next(
-    command: tuple[list[str], dict[str, str]], tmp_path: Path, text: str | None
+    command: Start, tmp_path: Path, text: str | None
 ) -> None:
     """No traceback: three lines, and an exit code that says that a restart does not help."""
     if text is not None:
         (tmp_path / "node.json").write_text(text)
-    words, environment = command
+    words, environment, files, _own = command
     done = subprocess.run(
-        [*words, DEVICE / "main.py", "--dir", tmp_path],
+        [*words, files / "main.py", "--dir", tmp_path],
         env=environment,
         capture_output=True,
         text=True,

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 import time
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,18 +14,18 @@ import paho.mqtt.client as mqtt
 import pytest
 from authority import broker_lines, new_ca, sign
 from gwnode import protocol
+from in_image import as_in_image, made_image
 
 from gateway.testing.broker import Mosquitto
 from gateway.testing.process import leave
 
+Day = Callable[..., "tuple[list[int], Gateway]"]
 HERE = Path(__file__).parent
 NAME = "esp32-a0b1c2d3e4f5"
 SECRET = "s" * 64
 TEMP = f"hydro/gh-temp/zn-temp/{NAME}"
 LARGEST = 4096
 HOURS = 24
-TLS_KB = 8
-"""What TLS takes of the heap of 32 KB that it may have; some 24 KB of Mbed TLS's own lie outside it here."""
 FLAT = 1024
 """Bytes by which an hour may have less free than the second one."""
 
@@ -92,6 +93,7 @@ class Gateway:
 
 def day(
     micropython: str,
+    driver: Path,
     folder: Path,
     image: Path,
     heap_kb: int,
@@ -113,7 +115,7 @@ def day(
         (folder / "node" / "node.json").write_text(json.dumps(settings))
         gateway = Gateway(broker.port, channels, keys)
         try:
-            words = [micropython, "-X", f"heapsize={heap}", HERE / "sizes_driver.py"]
+            words = [micropython, "-X", f"heapsize={heap}", driver]
             done = subprocess.run(
                 [*words, str(rom or ""), folder / "node", str(HOURS)],
                 env={"MICROPYPATH": f"{HERE / 'days'}:{'' if rom else f'{image}:'}.frozen"},
@@ -133,12 +135,23 @@ def day(
 
 
 @pytest.fixture(scope="module")
-def rom(image: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def rom(umqtt: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The image as a ROM file system, from which a board runs it in place."""
-    made = tmp_path_factory.mktemp("rom") / "image.romfs"
-    words = [Path(sys.executable).parent / "mpremote", "romfs", "-o", made, "build", image]
-    subprocess.run(words, check=True, capture_output=True)
+    return made_image("romfs", umqtt, tmp_path_factory.mktemp("rom") / "image.romfs")
+
+
+@pytest.fixture(scope="module")
+def driver(umqtt: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The script that plays a day, in the words of the image."""
+    made = tmp_path_factory.mktemp("driver") / "sizes_driver.py"
+    made.write_text(as_in_image(umqtt)((HERE / "sizes_driver.py").read_text()))
     return made
+
+
+@pytest.fixture
+def play(micropython: str, driver: Path, tmp_path: Path) -> Day:
+    """A day of this test's own."""
+    return partial(day, micropython, driver, tmp_path)
 
 
 @pytest.fixture(scope="module")
@@ -153,18 +166,17 @@ def keys(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize(
     ("kind", "heap_kb", "channels", "secure"),
     [
-        ("rom", 96, [], False),
-        ("rom", 124, SENSORS + ACTUATORS, False),
-        ("image", 136, [], False),
-        ("image", 174, SENSORS + ACTUATORS, False),
-        ("rom", 96 + TLS_KB, [], True),
-        ("rom", 124 + TLS_KB, SENSORS + ACTUATORS, True),
+        ("rom", 81, [], False),
+        ("rom", 99, SENSORS + ACTUATORS, False),
+        ("image", 114, [], False),
+        ("image", 142, SENSORS + ACTUATORS, False),
+        ("rom", 84, [], True),
+        ("rom", 106, SENSORS + ACTUATORS, True),
     ],
     ids=["core in place", "full in place", "core", "full", "core over TLS", "full over TLS"],
 )
 def test_a_day_fits(
-    micropython: str,
-    tmp_path: Path,
+    play: Day,
     request: pytest.FixtureRequest,
     kind: str,
     heap_kb: int,
@@ -176,7 +188,7 @@ def test_a_day_fits(
     TLS too."""
     keys = request.getfixturevalue("keys") if secure else None
     image = request.getfixturevalue(kind)
-    free, gateway = day(micropython, tmp_path, image, heap_kb, channels, keys)
+    free, gateway = play(image, heap_kb, channels, keys)
     print(f"{kind} {heap_kb} KB: {min(free)} bytes free at least")
     assert free[1] - min(free[1:]) <= FLAT, free
     assert gateway.verified >= 1

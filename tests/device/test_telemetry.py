@@ -78,12 +78,13 @@ def missing(listener: Listener) -> set[int]:
     return set(range(1, max(got) + 1)) - got
 
 
-def test_no_sample_is_lost_without_being_named(tmp_path: Path) -> None:
+def test_no_sample_is_lost_without_being_named(image: Path, tmp_path: Path) -> None:
     """Ten samples a second; the broker is away until the ring of two blocks has run over: afterwards
     every number came or stands in samples_lost. Then a pump runs by a signed command."""
     broker = Mosquitto(tmp_path / "broker", persistence=True)
     with broker:
         fleet = Fleet(tmp_path / "nodes", 1, Broker("127.0.0.1", broker.port))
+        fleet.parts = fleet.parts._replace(device=image)
         (path,) = (tmp_path / "nodes").glob("*/node.json")
         path.write_text(json.dumps({**json.loads(path.read_text()), "ring_blocks": 2}))
         with GatewayProcess(tmp_path / "state", broker.port) as gateway:

@@ -18,9 +18,7 @@ from gateway.testing.broker import Mosquitto
 from gateway.testing.process import until
 
 if TYPE_CHECKING:
-    from conftest import Player
-
-DEVICE = Path(__file__).parents[2] / "device"
+    from conftest import Player, Start
 
 
 @pytest.fixture(scope="module")
@@ -131,20 +129,18 @@ def test_files_that_are_not_usable(
 
 
 @pytest.mark.parametrize("ca", ["ca", "stranger"])
-def test_a_node_with_tls(
-    command: tuple[list[str], dict[str, str]], keys: Path, tmp_path: Path, ca: str
-) -> None:
+def test_a_node_with_tls(command: Start, keys: Path, tmp_path: Path, ca: str) -> None:
     """A real node with `mqtt.tls` reaches the broker it can check, and tells why it does not reach
     another, again and again, and never in clear."""
     root = board(keys, tmp_path, ca)
     with server(keys, tmp_path) as port:
         mqtt = {"host": "localhost", "port": port, "tls": True}
         (root / "node.json").write_text(json.dumps({"hardware_id": "esp32-1", "mqtt": mqtt}))
-        words, environment = command
+        words, environment, files, _own = command
         log = tmp_path / "node.log"
         with log.open("w") as out:
             process = subprocess.Popen(
-                [*words, DEVICE / "main.py", "--dir", root],
+                [*words, files / "main.py", "--dir", root],
                 env={**environment, "PATH": os.environ["PATH"]},
                 stdout=out,
                 stderr=out,

@@ -5,4 +5,5 @@
 - `board.py`   what can be said to a board
 - `listen.py`  who only hears it
 - `advice.py`  what to do where it does not answer
+- `image/`     the node in a small board's form
 """

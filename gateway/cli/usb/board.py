@@ -79,7 +79,7 @@ class Facts(NamedTuple):
 def ports() -> list[Port]:
     """The serial ports of boards on USB, as `mpremote connect list` tells them."""
     found = []
-    for line in _mpremote("connect", "list").splitlines():
+    for line in mpremote("connect", "list").splitlines():
         device, _serial, usb, *about = line.split(" ")
         if usb != "0000:0000":  # a port of the machine's own
             found.append(Port(device, usb, " ".join(w for w in about if w != "None")))
@@ -198,7 +198,7 @@ class Board:
 
     def _call(self, *words: str) -> str:
         try:
-            return _mpremote("connect", self.port.device, *words)
+            return mpremote("connect", self.port.device, *words)
         except BoardError as error:
             raise explained(error, self.port) from error
 
@@ -255,7 +255,7 @@ def _command() -> list[str]:
     return [sys.executable, "-m", "mpremote"]
 
 
-def _mpremote(*words: str) -> str:
+def mpremote(*words: str) -> str:
     """What it printed. Raises BoardError with its last line as `why`."""
     try:
         done = subprocess.run(  # noqa: S603 - our own Python and our own words

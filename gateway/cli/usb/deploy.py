@@ -223,6 +223,19 @@ def merged(before: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any
     return {name: value for name, value in both.items() if value is not None}
 
 
+def given_settings(path: str) -> dict[str, Any]:
+    """A node.json of this machine. Raises DataError."""
+    try:
+        found = json.loads(Path(path).read_text())
+    except (OSError, ValueError) as error:
+        raise DataError(
+            f"{path} is no JSON", why=str(error), hint="device/node.json is one to start from"
+        ) from error
+    if not isinstance(found, dict):
+        raise DataError(f"{path} is no JSON object", hint="device/node.json is one to start from")
+    return found
+
+
 def der(path: Path) -> bytes:
     """A CA as boards want it. Raises GatewayError."""
     try:

@@ -1,4 +1,4 @@
-"""`gateway node`: boards on USB; ports, deploy, provision, logs, repl.
+"""`gateway node`: boards on USB; ports, deploy, provision, logs, repl; image.
 
 Rules of this file. `node` is the board in your hand, `nodes` are those that the gateway knows. Secrets
 come from files or from a question, never from the command line.
@@ -6,7 +6,6 @@ come from files or from a question, never from the command line.
 
 from __future__ import annotations
 
-import json
 import os
 import socket
 import sys
@@ -18,6 +17,7 @@ import click
 from gateway.cli import Group, examples, json_option, output
 from gateway.cli.operator import Operator
 from gateway.cli.story import REGISTERED
+from gateway.cli.usb.image.command import image
 from gateway.errors import BoardError, DataError, GatewayError
 
 _LOOPBACK = ("localhost", "::1", "127.")
@@ -33,6 +33,9 @@ _LOOPBACK = ("localhost", "::1", "127.")
 )
 def node() -> None:
     """A board on USB: put the node on it, tell it its settings, watch it."""
+
+
+node.add_command(image)
 
 
 @node.command("ports", epilog=examples("gateway node ports", "gateway node ports --json"))
@@ -186,7 +189,9 @@ def _wanted(
     operator: Operator, given: dict[str, Any], before: dict[str, Any]
 ) -> tuple[dict[str, Any], str]:
     """(what goes into node.json on top of what is there, the CA's file or "")."""
-    made: dict[str, Any] = _file(given["settings"]) if given["settings"] else {}
+    from gateway.cli.usb.deploy import given_settings
+
+    made = given_settings(given["settings"]) if given["settings"] else {}
     if given["node_type"]:
         made["node_type"] = given["node_type"]
     if given["ssid"]:
@@ -212,18 +217,6 @@ def _wanted(
 def _pin(text: str) -> int | str | None:
     """As node.json has it: a number, a name; None takes it away."""
     return int(text) if text.isdecimal() else None if text == "off" else text
-
-
-def _file(path: str) -> dict[str, Any]:
-    try:
-        found = json.loads(Path(path).read_text())
-    except (OSError, ValueError) as error:
-        raise DataError(
-            f"{path} is no JSON", why=str(error), hint="device/node.json is one to start from"
-        ) from error
-    if not isinstance(found, dict):
-        raise DataError(f"{path} is no JSON object", hint="device/node.json is one to start from")
-    return found
 
 
 def _wifi_password(given: dict[str, Any]) -> str:
