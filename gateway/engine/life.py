@@ -198,7 +198,7 @@ class Engine:
     async def stop(self) -> None:
         """Take nothing more, finish what was accepted within `shutdown_grace`, let go in order."""
         self.wiring.uplink.quiet = True
-        self.wiring.intake.open = False  # reading goes on: what we publish is acknowledged there
+        self.wiring.intake.close()  # reading goes on: what we publish is acknowledged there
         failpoint("stop.begun")
         await self.wiring.jobs.stop()
         with contextlib.suppress(TimeoutError):

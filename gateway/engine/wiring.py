@@ -62,7 +62,13 @@ class Wiring:
         )
         self.dispatcher = Dispatcher(parts, self.lanes, self.runners, times)
         self.retries.dispatcher = self.dispatcher
-        self.intake = Intake(parts, self.lanes, self._ack, keep_refused=settings.store.refused_keep)
+        self.intake = Intake(
+            parts,
+            self.lanes,
+            self._ack,
+            keep_refused=settings.store.refused_keep,
+            linger=settings.store.linger,
+        )
         self.operator = Operator(parts, self.lanes, self.intake)
         self.uplink = Uplink(settings, folder, parts, opened.filters, story)
         self.link = self.uplink.build(self.intake.take, self.outbox.connected)
@@ -71,6 +77,7 @@ class Wiring:
         parts.observed = self.link.observed
         self.view = parts.host = HostView(settings, parts, self.link)
         self.jobs = Jobs(parts, self.lanes, self.view, times.budget)
+        self.jobs.is_unheard = self.intake.holds
         parts.on_event = self._on_event
 
     # neighbours that are built after the one who needs them

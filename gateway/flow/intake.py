@@ -16,7 +16,9 @@ from typing import TYPE_CHECKING, Any
 
 from gateway.errors import Refusal
 from gateway.failpoint import failpoint
+from gateway.flow.group import Group
 from gateway.flow.lanes import Item, Lanes
+from gateway.flow.linger import Linger, is_quiet
 from gateway.flow.recent import Beats, Buckets
 from gateway.protocol.codec import decode
 from gateway.protocol.messages import Event, NodeHello
@@ -29,8 +31,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 _KEPT_BYTES = 1024
-_MOST_ROWS = 20_000
-_MOST_BYTES = 32 << 20
 _STATE_KINDS = ("status", "lwt")
 
 
@@ -38,45 +38,57 @@ class Intake:
     """Takes lists of received messages from the link."""
 
     def __init__(
-        self, parts: Parts, lanes: Lanes, ack: Callable[[list[Any]], None], *, keep_refused: int
+        self,
+        parts: Parts,
+        lanes: Lanes,
+        ack: Callable[[list[Any]], None],
+        *,
+        keep_refused: int,
+        linger: float = 0.0,
     ) -> None:
         self._parts = parts
         self._lanes = lanes
         self._ack = ack
         self._keep_refused = keep_refused
-        self._items: list[Item] = []
-        self._refused: list[journal.Refused] = []
-        self._tokens: list[Any] = []
-        self._bytes = 0
+        self._next = Group()
         self._busy = False
         self._under_way = 0
-        self._tails: dict[str, Item] = {}
+        self._linger = Linger(linger, self._go_on)
         self._beats, self._buckets = Beats(), Buckets(parts.limits.flood_rate)
         self.counts: Counter[str] = Counter()
         self.is_copy: Callable[[str], bool] = lambda _topic: False
         self.on_full: Callable[[bool], None] = lambda _full: None
         self._full = False
-        self.open = True
-        """False while the gateway stops: nothing is taken any more, and nothing acknowledged."""
+        self._open = True
 
     @property
     def idle(self) -> bool:
         """True where everything that came in is on disk."""
-        return not (self._busy or self._items or self._refused or self._tokens)
+        return not (self._busy or self._next)
 
     @property
     def unacknowledged(self) -> int:
         """Messages that were read and are not on disk yet: the broker has them too."""
-        return len(self._tokens) + self._under_way
+        return len(self._next.tokens) + self._under_way
+
+    def holds(self, lane: str) -> bool:
+        """True while something of this lane waits for its commit to begin."""
+        return self._next.holds(lane)
+
+    def close(self) -> None:
+        """The gateway stops: nothing is taken any more, and what was taken waits no longer."""
+        self._open = False
+        self._next.hurry = True
+        self._go_on()
 
     def take(self, received: list[Any]) -> None:
         """Messages of one session, in their order of arrival."""
-        if not self.open:
+        if not self._open:
             return  # unacknowledged: the broker keeps them for the next start
         now, observed = time.time(), self._parts.observed()
         self.counts["received"] += len(received)
         for message in received:
-            self._tokens.append(message.token)
+            self._next.tokens.append(message.token)
             try:
                 self._take_one(message, now, observed)
             except Refusal as refusal:
@@ -85,7 +97,7 @@ class Intake:
 
     def put(self, item: Item) -> None:
         """A row that the gateway made itself (a command)."""
-        self._keep(item)
+        self._keep(item, hurry=True)
         self._go_on()
 
     def _take_one(self, message: Any, now: float, observed: float) -> None:
@@ -111,7 +123,7 @@ class Intake:
         flags = message.backlog * journal.BACKLOG | message.retain * journal.RETAINED
         before = None
         if klass == "latest" and event is not None and event.boot_id is not None:
-            before = self._adjacent(lane, message.topic, event, flags)
+            before = self._next.adjacent(lane, message.topic, event, flags)
         if before is None:
             number, copies, first = self._parts.ids.journal(), 1, seq
         else:
@@ -123,7 +135,8 @@ class Intake:
             first, dedupe,
         )  # fmt: skip
         if before is None:
-            self._keep(Item(row, event))
+            node = self._parts.roster.find(name) if name else None
+            self._keep(Item(row, event), hurry=not is_quiet(row, node))
         else:
             before.row, before.event = row, event
             self.counts["folded"] += 1
@@ -160,42 +173,23 @@ class Intake:
         log.debug("refused a message on %r: %s", message.topic[:200], refusal)
         if refusal.word == "flood" and self.counts["refused:flood"] % 1000 != 1:
             return  # counted, and one in a thousand kept as a sample
-        detail = f"{refusal.detail} ({len(message.payload):,} bytes)"
-        topic = message.topic[:1000].encode(errors="replace").decode()  # half a pair is no text
-        self._refused.append(
-            journal.Refused(
-                self._parts.ids.refused(), now, topic,
-                message.payload[:_KEPT_BYTES], refusal.word, detail[:500],
-            )
-        )  # fmt: skip
+        self._next.refuse(_refused(self._parts.ids.refused(), message, refusal, now))
 
-    def _keep(self, item: Item) -> None:
-        self._items.append(item)
-        self._tails[item.row.lane] = item
-        self._bytes += len(item.row.payload)
-        full = len(self._items) > _MOST_ROWS or self._bytes > _MOST_BYTES
-        if full and not self._full:
+    def _keep(self, item: Item, *, hurry: bool) -> None:
+        self._next.keep(item, hurry=hurry)
+        if self._next.is_full and not self._full:
             self._full = True
             self.on_full(True)
 
-    def _adjacent(self, lane: str, topic: str, event: Event, flags: int) -> Item | None:
-        """The beat to which this one is added: nothing of that node lies between (rule 8).
-
-        One that does not say which boot it is of may be of the next one, and stands alone.
-        """
-        tail = self._tails.get(lane)
-        if tail is None or tail.event is None or tail.row.topic != topic:
-            return None
-        same = tail.event.boot_id == event.boot_id and tail.row.flags == flags
-        return tail if same else None
-
     def _go_on(self) -> None:
-        if self._busy or not (self._items or self._refused or self._tokens):
+        group = self._next
+        if self._busy or not group:
             return
-        items, refused, tokens = self._items, self._refused, self._tokens
-        self._items, self._refused, self._tokens = [], [], []
-        self._tails = {}
-        self._bytes = 0
+        if group.items and not group.hurry and self._linger.holds(len(group.tokens)):
+            return
+        self._linger.reset()
+        self._next = Group()
+        items, refused, tokens = group.items, group.refused, group.tokens
         if not items and not refused:
             self._ack(tokens)
             return
@@ -230,10 +224,17 @@ class Intake:
         self.counts["journaled"] += len(items)
         self._lanes.push(items)
         failpoint("intake.pushed")
-        if self._full and len(self._items) < _MOST_ROWS // 2 and self._bytes < _MOST_BYTES // 2:
+        if self._full and self._next.has_room:
             self._full = False
             self.on_full(False)
         self._go_on()
+
+
+def _refused(number: int, message: Any, refusal: Refusal, now: float) -> journal.Refused:
+    detail = f"{refusal.detail} ({len(message.payload):,} bytes)"[:500]
+    topic = message.topic[:1000].encode(errors="replace").decode()  # half a pair is no text
+    payload = message.payload[:_KEPT_BYTES]
+    return journal.Refused(number, now, topic, payload, refusal.word, detail)
 
 
 def _digest(kind: str, topic: Topic | None, name: str, event: Event) -> bytes:

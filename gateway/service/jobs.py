@@ -1,8 +1,8 @@
 """Timers of plugins: run on the plugin's thread, never twice at once; what they return gets a turn.
 
 A turn is an event of kind `wake` in the node's own lane, for this plugin alone. It is not journaled:
-a job finds again what is still due. So a node whose messages wait on disk gets no turn until they are
-read: it would come before them, and a node be called silent whose beats are here.
+a job finds again what is still due. So a node whose messages wait, on disk or for their commit, gets no
+turn until they are heard: it would come before them, and a node be called silent whose beats are here.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from gateway.api import Job, Turn
@@ -47,6 +48,7 @@ class Jobs:
         self._budget = budget
         self._tasks: list[asyncio.Task[None]] = []
         self._due: set[tuple[str, int]] = set()
+        self.is_unheard: Callable[[str], bool] = lambda _lane: False
 
     def start(self, plugins: list[Plugin]) -> None:
         """Begin with the jobs of these plugins."""
@@ -94,8 +96,8 @@ class Jobs:
             if node is None or (plugin.name, node.id) in self._due:
                 continue
             lane = nodes.lane_of(node)
-            if self._lanes.is_behind(lane):
-                continue  # its beats wait on disk: who has not been heard is not judged
+            if self._lanes.is_behind(lane) or self.is_unheard(lane):
+                continue  # its beats wait: who has not been heard is not judged
             self._due.add((plugin.name, node.id))
             row = journal.Row(
                 0, now, observed, "host", "wake", "wake", lane, f"$wake/{lane}", b"",

@@ -41,10 +41,12 @@ class Broker(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Store(msgspec.Struct, frozen=True, kw_only=True):
-    """`[store]`: where the journal and the registry live, and how long what is done is kept."""
+    """`[store]`: where the journal and the registry live, how long what is done is kept, and for how
+    long beats of nodes that are online `linger` for others to share their commit."""
 
     url: str = ""
     synchronous: Literal["FULL", "NORMAL"] = "FULL"
+    linger: Duration = 3.0
     prune_done_after: Duration = 86_400.0
     prune_done_rows: int = 200_000
     refused_keep: int = 1000

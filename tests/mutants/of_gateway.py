@@ -169,6 +169,27 @@ GATEWAY = (
         "tests/faults/test_hostile_plugins.py::test_the_breaker_shows_who_lets_nobody_else_run",
     ),
     Defect(
+        "a-stop-forgets-beats-that-wait",
+        "gateway/flow/intake.py",
+        "        self._open = False\n        self._next.hurry = True\n",
+        "        self._open = False\n",
+        "tests/flow/test_linger.py::test_a_stop_takes_what_waits_along",
+    ),
+    Defect(
+        "beats-wait-in-any-number",
+        "gateway/flow/linger.py",
+        " or waiting >= _MOST",
+        "",
+        "tests/flow/test_linger.py::test_many_beats_are_company_enough",
+    ),
+    Defect(
+        "a-node-is-judged-while-its-beat-waits",
+        "gateway/service/jobs.py",
+        " or self.is_unheard(lane)",
+        "",
+        "tests/service/test_jobs.py::test_nobody_is_judged_whose_beat_waits_for_its_commit",
+    ),
+    Defect(
         "outbox-publish-before-commit",
         "gateway/flow/commit.py",
         '        failpoint("units.committing")\n',

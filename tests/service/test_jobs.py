@@ -95,3 +95,38 @@ def test_no_turn_overtakes_what_waits_on_disk() -> None:
         return kinds
 
     assert asyncio.run(play()) == ["heartbeat", "heartbeat", "wake"]
+
+
+def test_nobody_is_judged_whose_beat_waits_for_its_commit() -> None:
+    """A job may find a node due while its beat is here and not on disk: its turn comes behind that."""
+    waits = ["nd-1"]
+
+    async def play() -> list[str]:
+        def answer(*_plugin: Any, **_values: Any) -> Future[Any]:
+            found: Future[Any] = Future()
+            found.set_result([Turn(7), Turn(8)])
+            return found
+
+        nodes = {number: Node(id=number, uid=f"nd-{number - 6}") for number in (7, 8)}
+        parts: Any = SimpleNamespace(
+            runners=SimpleNamespace(ask=answer),
+            observed=lambda: 0.0,
+            roster=SimpleNamespace(get=nodes.get),
+        )
+        lanes = Lanes(lambda *_: [], lambda: None)
+        jobs = Jobs(parts, lanes, SimpleNamespace(), 60.0)  # type: ignore[arg-type] - asks nothing
+        jobs.is_unheard = waits.__contains__
+        jobs.start([looking()])
+        woken: list[str] = []
+        async with asyncio.timeout(10):
+            while len(woken) < 2:
+                await asyncio.sleep(0.001)
+                for item in lanes.take(2):
+                    woken.append(item.row.lane)
+                    lanes.free(item)
+                if woken:
+                    waits.clear()
+        await jobs.stop()
+        return woken
+
+    assert asyncio.run(play()) == ["nd-2", "nd-1"]
