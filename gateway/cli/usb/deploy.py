@@ -25,6 +25,8 @@ from gateway.errors import BoardError, BusyError, DataError, GatewayError
 
 _HOMES = ("gwnode", "lib/gwnode")
 """Where the node's files may lie on a board, in the order in which MicroPython looks."""
+_IMAGES = ("gwnode/__init__.mpy", "/rom/gwnode/__init__.mpy")
+"""Where an image of `gateway node image` lies."""
 _UMQTT = "lib/umqtt/simple.py"
 _SPACE = 24 << 10  # bytes that must stay free: two slots, records, and room to write anew
 _POLL = 0.2
@@ -79,7 +81,9 @@ class Deployment:
 
     def files(self) -> int:
         """Step 2: the node's files and umqtt.simple; returns how many were copied."""
-        wanted = wanted_files(self._board.look([f"{home}/node.py" for home in _HOMES]).hashes)
+        there = self._board.look([*(f"{home}/node.py" for home in _HOMES), *_IMAGES]).hashes
+        self._refuse_image(there)
+        wanted = wanted_files(there)
         facts = self._board.look([*wanted, _UMQTT])
         changed = [
             (str(here), there)
@@ -105,6 +109,18 @@ class Deployment:
             "files", f"{output.count(len(changed), 'file')} copied, {kept} were the same"
         )
         return len(changed)
+
+    def _refuse_image(self, there: Mapping[str, str]) -> None:
+        """Files beside an image would be found in its place, or never."""
+        image = next((path for path in _IMAGES if path in there), None)
+        if image is not None:
+            device = self._board.port.device
+            raise BoardError(
+                "this board runs an image, and deploy copies files",
+                why=f"there is {image}, and the two would get in each other's way",
+                hint=f"settings alone: gateway node provision --port {device}; a new image, or to go"
+                " back to files: docs/node/image.md",
+            )
 
     def settings(self, before: Mapping[str, Any], given: Mapping[str, Any], ca: str) -> str:
         """Step 3: node.json, the time and the broker's CA; returns the board's hardware id. Raises DataError."""

@@ -197,7 +197,7 @@ def test_a_board_with_an_image_is_provisioned(
     gateway: GatewayProcess, image: Image, tmp_path: Path
 ) -> None:
     """Who runs an image gets his settings from `gateway node provision`, judged by the image itself, and
-    registers."""
+    registers. `gateway node deploy` does not put files beside it."""
     copy = json.loads(image("--out", "small", "--json").stdout)["next"][0].split()
     settings = tmp_path / "my-node.json"
     settings.write_text(json.dumps({"hardware_id": HARDWARE, "interval_s": "soon"}))
@@ -216,3 +216,7 @@ def test_a_board_with_an_image_is_provisioned(
         done = gateway.command(*words, timeout=110)
         assert done.returncode == 0, done.stderr
         assert done.stdout == f"nd-ph-{HARDWARE[6:]} is REGISTERED_BACKEND\n"
+        done = gateway.command("node", "deploy", "--port", board.device, timeout=110)
+        assert done.returncode == 69
+        assert "error: this board runs an image" in done.stderr
+        assert f"gateway node provision --port {board.device}" in done.stderr

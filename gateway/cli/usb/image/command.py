@@ -52,9 +52,9 @@ _OUT = {"mpy": "node-image", "romfs": "node.romfs", "frozen": "node-frozen"}
 def image(operator: Operator, kind: str | None, out: Path | None, names: Path | None) -> None:
     """Build the node for a small board: few files, short names, compiled.
 
-    Pico W and ESP32 need none: `gateway node deploy` copies the files as they are. An image takes a
-    third less of the heap, and from a ROMFS or frozen nothing for its code. docs/node/image.md says
-    which boards take which kind; no kind has run on a board yet.
+    Pico W and ESP32 need none: `gateway node deploy` copies the files as they are. An image takes less
+    of the heap, and from a ROMFS or frozen none of it for its code. docs/node/image.md says which
+    boards take which kind; none has run on a board yet.
     """
     if names is not None:
         _explain(names)
