@@ -81,9 +81,9 @@ class Deployment:
 
     def files(self) -> int:
         """Step 2: the node's files and umqtt.simple; returns how many were copied."""
-        there = self._board.look([*(f"{home}/node.py" for home in _HOMES), *_IMAGES]).hashes
-        self._refuse_image(there)
-        wanted = wanted_files(there)
+        known = self._board.look([*(f"{home}/node.py" for home in _HOMES), *_IMAGES]).hashes
+        self._refuse_image(known)
+        wanted = wanted_files(known)
         facts = self._board.look([*wanted, _UMQTT])
         changed = [
             (str(here), there)
