@@ -25,6 +25,7 @@ from gateway_heartbeat.liveness import (
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from msgspec.structs import replace
 
 GRACE = Grace()
 RANK: dict[Life, int] = {"online": 0, "late": 1, "offline": 2}
@@ -151,7 +152,7 @@ class OneNode(RuleBasedStateMachine):
         before = self.pulse
         self.pulse = declares(before, said, GRACE)
         told = {"declared": None, "wait": None}
-        assert self.pulse._replace(**told) == before._replace(**told), "history is no life"
+        assert replace(self.pulse, **told) == replace(before, **told), "history is no life"
         if said.interval and not self.model.is_past(said.boot_id):
             self.model.interval = said.interval
 

@@ -20,7 +20,7 @@ PLUGINS = (
     Defect(
         "backlog-teaches-nothing",
         "plugins/heartbeat/gateway_heartbeat/liveness.py",
-        "    pulse = pulse._replace(declared=said.interval)\n    after = {",
+        "    pulse = replace(pulse, declared=said.interval)\n    after = {",
         "    after = {",
         f"{HEART}::test_a_beat_of_the_past_tells_how_often_the_node_beats",
     ),

@@ -8,6 +8,7 @@ from unittest import mock
 import pytest
 from gateway_heartbeat.liveness import Pulse
 from gwnode import protocol
+from msgspec.structs import replace
 
 from tests.sim.fleet import LAG, Fleet, Tally, fleet, watch
 
@@ -39,9 +40,9 @@ def test_states_are_the_truth(
     assert tally.beats > nodes
 
 
-def kill_any_boot(pulse: Pulse, _boot_id: Any) -> Pulse:
+def kill_any_boot(pulse: Pulse, *_boots: Any) -> Pulse:
     """A last will counts, whichever boot it is of."""
-    return pulse._replace(life="offline", wait=None)
+    return replace(pulse, life="offline", wait=None)
 
 
 @pytest.mark.timeout(300)

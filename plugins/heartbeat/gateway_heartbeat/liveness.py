@@ -12,6 +12,9 @@ from __future__ import annotations
 
 from typing import Literal, NamedTuple
 
+import msgspec
+from msgspec.structs import replace
+
 Life = Literal["never_seen", "seen", "online", "late", "asleep", "offline"]
 
 DEFAULT_INTERVAL = 40.0
@@ -31,8 +34,9 @@ class Grace(NamedTuple):
     least: float = 10.0
 
 
-class Pulse(NamedTuple):
-    """What is known of one node's life."""
+class Pulse(msgspec.Struct, frozen=True):
+    """What is known of one node's life. Each beat makes a new one: a Struct is replaced in an eighth of a
+    tuple's time."""
 
     life: Life = "never_seen"
     boot_id: str = ""
@@ -83,9 +87,9 @@ def _lives(pulse: Pulse, boot_id: str | None, now: float, grace: Grace) -> Pulse
     """The same of a boot that is believed: asked once, before the message moves what decides it."""
     if boot_id and boot_id != pulse.boot_id:
         boots = [b for b in f"{pulse.boot_id} {pulse.boots}".split() if b != boot_id][:EARLIER]
-        pulse = pulse._replace(boot_id=boot_id, boots=" ".join(boots), seq=0, beats=0, missed=0)
+        pulse = replace(pulse, boot_id=boot_id, boots=" ".join(boots), seq=0, beats=0, missed=0)
     wait = late_after(pulse.interval, grace)
-    return pulse._replace(life="online", proof=max(now, pulse.proof), wait=wait)
+    return replace(pulse, life="online", proof=max(now, pulse.proof), wait=wait)
 
 
 class Beat(NamedTuple):
@@ -103,9 +107,9 @@ def declares(pulse: Pulse, said: Beat, grace: Grace) -> Pulse:
         return pulse
     if said.interval == pulse.declared:
         return pulse
-    pulse = pulse._replace(declared=said.interval)
+    pulse = replace(pulse, declared=said.interval)
     after = {"online": late_after, "late": offline_after}.get(pulse.life)
-    return pulse if after is None else pulse._replace(wait=after(pulse.interval, grace))
+    return pulse if after is None else replace(pulse, wait=after(pulse.interval, grace))
 
 
 def beat(pulse: Pulse, said: Beat, now: float, grace: Grace) -> Pulse:
@@ -115,17 +119,17 @@ def beat(pulse: Pulse, said: Beat, now: float, grace: Grace) -> Pulse:
     before = pulse
     if said.interval is not None and said.interval > 0:
         if said.interval != pulse.declared:
-            pulse = pulse._replace(declared=said.interval)
+            pulse = replace(pulse, declared=said.interval)
     elif pulse.declared is None:
-        pulse = pulse._replace(learnt=_learn(before, now, said.copies))
+        pulse = replace(pulse, learnt=_learn(before, now, said.copies))
     pulse = _lives(pulse, said.boot_id, now, grace)
     if not said.seq:
-        return pulse._replace(beats=pulse.beats + said.copies)
+        return replace(pulse, beats=pulse.beats + said.copies)
     if said.seq <= pulse.seq:
         return pulse  # an old one that came late: alive, but nothing to count
     gap = max(0, said.seq - pulse.seq - said.copies)  # some may be missing between folded ones too
     beats = pulse.beats + said.copies
-    return pulse._replace(seq=said.seq, beats=beats, missed=pulse.missed + gap)
+    return replace(pulse, seq=said.seq, beats=beats, missed=pulse.missed + gap)
 
 
 def _learn(pulse: Pulse, now: float, count: int) -> float | None:
@@ -150,7 +154,7 @@ def will(pulse: Pulse, boot_id: str | None, registered: str | None = None) -> Pu
     if boot and boot_id != boot:
         # also a plain will of a node that puts its boot into its wills: not its own, or an old one
         return pulse
-    return pulse._replace(life="offline", wait=None)
+    return replace(pulse, life="offline", wait=None)
 
 
 def asleep(pulse: Pulse, boot_id: str | None, seconds: float, now: float, grace: Grace) -> Pulse:
@@ -159,7 +163,7 @@ def asleep(pulse: Pulse, boot_id: str | None, seconds: float, now: float, grace:
     if _is_over(pulse, boot_id, now, grace):
         return pulse
     pulse = _lives(pulse, boot_id, now, grace)
-    return pulse._replace(life="asleep", wait=offline_after(seconds, grace))
+    return replace(pulse, life="asleep", wait=offline_after(seconds, grace))
 
 
 def passed(pulse: Pulse, now: float, resumed: float, grace: Grace) -> Pulse:
@@ -167,10 +171,12 @@ def passed(pulse: Pulse, now: float, resumed: float, grace: Grace) -> Pulse:
     if pulse.wait is None:
         return pulse
     silence = now - max(pulse.proof, resumed)
+    if silence < pulse.wait:
+        return pulse  # it spoke after somebody found that it was due
     if pulse.life == "asleep":
-        return pulse._replace(life="offline", wait=None) if silence >= pulse.wait else pulse
+        return replace(pulse, life="offline", wait=None)
     if silence >= offline_after(pulse.interval, grace):
-        return pulse._replace(life="offline", wait=None)
+        return replace(pulse, life="offline", wait=None)
     if silence >= late_after(pulse.interval, grace):
-        return pulse._replace(life="late", wait=offline_after(pulse.interval, grace))
+        return replace(pulse, life="late", wait=offline_after(pulse.interval, grace))
     return pulse

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary
 
 import msgspec
+from msgspec.structs import astuple, replace
 
 from gateway import ConfigReported, Event, Host, Node, NodeHeartbeat, NodeHello, Status, Turn, Tx
 from gateway_heartbeat.liveness import (
@@ -87,7 +88,7 @@ def pulse_of(tx: Tx, node: Node, now: float, resumed: float | None = None) -> tu
     *found, since = rows[0]
     pulse = Pulse(*found)
     if pulse.proof > now:
-        pulse = pulse._replace(proof=now if resumed is None else min(now, resumed))
+        pulse = replace(pulse, proof=now if resumed is None else min(now, resumed))
     return pulse, float(since)
 
 
@@ -223,6 +224,6 @@ def _save(event: Event, node: Node, tx: Tx, step: Step) -> None:
         name = node.uid or event.source.name
         level = logging.WARNING if after.life == "offline" else logging.INFO
         log.log(level, "node %s is %s (was %s)", name, after.life, before.life)
-    tx.write(_UPSERT, node.id, *after, since)
+    tx.write(_UPSERT, node.id, *astuple(after), since)
     if changes:
         tx.set_node(**changes)
