@@ -19,8 +19,6 @@ from tests.sim.network import HALF_OPEN, Broker, Letter, Wire
 if TYPE_CHECKING:
     import asyncio
 
-_NEVER = 1 << 60
-
 
 class Board:
     """One device; `told` hears what it says, hears and proves."""
@@ -58,7 +56,7 @@ class Board:
             return
         self.on = True
         self.boots += 1
-        self._born = self.broker.loop.time()
+        self._born = self.broker.loop.now
         base = config.base(self.settings)
         slots = [config.unpack(number, content, base) for number, content in self.slots.items()]
         record = json.loads(self.record) if self.record else None
@@ -74,7 +72,7 @@ class Board:
         if not self.on:
             return
         self.on = False
-        self.went_off = self.broker.loop.time()
+        self.went_off = self.broker.loop.now
         if self._alarm is not None:
             self._alarm.cancel()
         wire, self.wire = self.wire, None
@@ -102,16 +100,17 @@ class Board:
     @property
     def now(self) -> int:
         """The board's own clock, milliseconds since its boot."""
-        return 1000 + int((self.broker.loop.time() - self._born) * 1000)
+        return 1000 + int((self.broker.loop.now - self._born) * 1000)
 
     # -- the loop of run.py --------------------------------------------------------------------
 
     def do(self, event: tuple[Any, ...]) -> None:
         """An event and all that follows from it; then the alarm for what is due next."""
         node, now, events = self.node, self.now, [event]
-        while events:
-            trial = node.store.trial
-            for action in node.step(events.pop(0), now):
+        store = node.store
+        for one in events:  # what is found is appended
+            trial = store.trial
+            for action in node.step(one, now):
                 if self.cuts and self.chance.random() < self.cuts:
                     self.reboot_in(self.chance.uniform(0.1, 20.0))
                     return
@@ -120,24 +119,25 @@ class Board:
                     return
                 if found is not None:
                     events.append(found)
-            if trial is not None and node.store.good is trial:
+            if trial is not None and store.good is trial:
                 self.proved.add((trial.revision, trial.sha))
         self._set_alarm(node, now)
 
     def _set_alarm(self, node: Node, now: int) -> None:
-        due = _NEVER
-        if node.store.trial and node.trial_ends is None and node.wanted is None:
-            due = now
         if node.connected:
-            times = node.trial_ends, node.hello_at, node.beat_at, node.time_at
+            due, others = node.beat_at, (node.trial_ends, node.hello_at, node.time_at)
         else:
-            times = node.trial_ends, node.open_at
-        for at in times:
+            due, others = node.open_at, (node.trial_ends,)
+        for at in others:
             if at is not None and at < due:
                 due = at
+        if node.store.trial and node.trial_ends is None and node.wanted is None:
+            due = now
         if self._alarm is not None:
             self._alarm.cancel()
-        when = self._born + (max(due, now + 1) - 1000) / 1000 + 0.0005
+        if due <= now:
+            due = now + 1
+        when = self._born + (due - 1000) / 1000 + 0.0005
         self._alarm = self.broker.loop.call_at(when, self._tick)
 
     def _tick(self) -> None:

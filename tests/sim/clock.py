@@ -62,6 +62,11 @@ class VirtualLoop(asyncio.SelectorEventLoop):
     def time(self) -> float:
         return self._nowhere.now
 
+    @property
+    def now(self) -> float:
+        """The same, as `fleet/heap.py` has it."""
+        return self._nowhere.now
+
     def call_soon_threadsafe(self, callback: Any, *args: Any, context: Any = None) -> Any:
         return self.call_soon(callback, *args, context=context)
 

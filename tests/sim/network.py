@@ -71,6 +71,8 @@ class Wire:
         """The client's side."""
         self.cut = False
         """Nothing passes, and nobody knows it yet."""
+        self._up_at = 0.0
+        """When what was said last is there, and what was heard last, for each filter or for all."""
         self._due: dict[str, float] = {}
         self._taken_at = 0.0
         """When its CONNACK is there; nothing else comes before it."""
@@ -78,12 +80,16 @@ class Wire:
     def up(self, function: Callable[..., None], *args: Any) -> None:
         """Something reaches the broker, later and in order, if the connection is whole then."""
         if self.open and not self.cut:
-            self.broker.later(self._at("up"), self._pass_up, function, args)
+            self._up_at = due = self.broker.arrival(self._up_at)
+            self.broker.later(due, self._pass_up, function, args)
 
     def down(self, place: str, function: Callable[..., None], *args: Any) -> None:
         """Something reaches the client in the same way."""
-        place = place if self.broker.by_filter else ""
-        self.broker.later(self._at(place), self._pass_down, function, args)
+        broker = self.broker
+        place = place if broker.by_filter else ""
+        before = self._due.get(place, self._taken_at)
+        self._due[place] = due = broker.arrival(before)
+        broker.later(due, self._pass_down, function, args)
 
     def _pass_up(self, function: Callable[..., None], args: tuple[Any, ...]) -> None:
         if self.session.wire is self and not self.cut:
@@ -92,14 +98,6 @@ class Wire:
     def _pass_down(self, function: Callable[..., None], args: tuple[Any, ...]) -> None:
         if self.open and not self.cut:
             function(*args)
-
-    def _at(self, place: str) -> float:
-        broker = self.broker
-        due = broker.loop.time() + broker.chance.random() * broker.slow
-        before = self._due.get(place, self._taken_at)
-        # never at the same moment: timers that ring together ring in no order
-        self._due[place] = due = due if due > before else before + 2e-6
-        return due
 
     def shake_hands(self, done: Callable[[], None]) -> None:
         """CONNECT, CONNACK, and then what waits for this client."""
@@ -155,8 +153,9 @@ class Wire:
         self.up(self._acknowledged, mid)
 
     def _acknowledged(self, mid: int) -> None:
-        if self.session.under_way.pop(mid, None) is not None:
-            self.broker.pump(self.session)
+        session = self.session
+        if session.under_way.pop(mid, None) is not None and session.waiting:
+            self.broker.pump(session)
 
     def ping(self, done: Callable[[], None]) -> None:
         """PINGREQ, PINGRESP."""
@@ -211,6 +210,8 @@ class Broker:
         self.retained: dict[str, bytes] = {}
         self._filters: dict[str, list[tuple[Session, str]]] = {}
         self._found: dict[str, list[tuple[Session, str]]] = {}
+        self._below: dict[str, set[str]] = {}
+        """Topics that were looked for, by what they begin with."""
         self.forgotten = 0
         """Messages that were acknowledged and lost here."""
         self.later = loop.call_world
@@ -220,11 +221,17 @@ class Broker:
 
     def later_by(self, seconds: float, function: Callable[..., None], *args: Any) -> None:
         """The same, from now."""
-        self.later(self.loop.time() + seconds, function, *args)
+        self.later(self.loop.now + seconds, function, *args)
 
     def lag(self) -> float:
         """How long a packet takes."""
         return self.chance.random() * self.slow
+
+    def arrival(self, before: float) -> float:
+        """When a packet is there that leaves now, behind one that is there `before`."""
+        due = self.loop.now + self.chance.random() * self.slow
+        # never at the same moment: timers that ring together ring in no order
+        return due if due > before else before + 2e-6
 
     # -- clients -------------------------------------------------------------------------------
 
@@ -301,6 +308,7 @@ class Broker:
         found = list(self._filters.get(topic, ()))
         end = topic.find("/")
         while end >= 0:
+            self._below.setdefault(topic[: end + 1], set()).add(topic)
             for session, one in self._filters.get(topic[: end + 1], ()):
                 if _matches(one, topic):
                     found.append((session, one))
@@ -328,10 +336,11 @@ class Broker:
             self._filters[_start(one)].remove((session, one))
         for one in filters:
             self._filters.setdefault(_start(one), []).append((session, one))
-        changed = tuple(_start(one) for one in (*session.filters, *filters))
+        for one in (*session.filters, *filters):
+            self._found.pop(one, None)
+            for topic in self._below.get(_start(one), ()):
+                self._found.pop(topic, None)
         session.filters = filters
-        for topic in [topic for topic in self._found if topic.startswith(changed)]:
-            del self._found[topic]
 
     def enqueue(self, session: Session, letter: Letter) -> None:
         """Into the session's queue, which has an end."""
@@ -358,7 +367,7 @@ class Broker:
 
     def _owe(self, session: Session, wire: Wire, letter: Letter) -> None:
         """It comes again on the same connection, until it is acknowledged."""
-        due = self.loop.time() + REDELIVERY
+        due = self.loop.now + REDELIVERY
         session.owed.append((due, wire, letter))
         if len(session.owed) == 1:
             self.later(due, self._again, session)
@@ -369,14 +378,14 @@ class Broker:
             due, wire, letter = owed[0]
             if session.wire is not wire or session.under_way.get(letter.mid) is not letter:
                 owed.popleft()
-            elif due > self.loop.time():
+            elif due > self.loop.now:
                 self.later(due, self._again, session)
                 return
             else:
                 owed.popleft()
                 letter.dup = True
                 wire.down(letter.place, wire.on_letter, letter)
-                owed.append((self.loop.time() + REDELIVERY, wire, letter))
+                owed.append((self.loop.now + REDELIVERY, wire, letter))
 
 
 @lru_cache(100_000)

@@ -49,6 +49,7 @@ class Configs:
             self._names.add(record.uid)
         if verdict.reason:
             self.desk.wrong.append(f"{name} was refused: {verdict.reason}")
+        record.boot_id = boot
         said = Said(kind="hello", revision=revision, sha256=sha, boot_id=boot, seq=seq)
         if key:
             self._believe(record, key)

@@ -22,6 +22,7 @@ from tests.sim.network import Broker, Letter, Wire
 
 FILTERS = [f"hydro/+/+/+/{kind}" for kind in ("heartbeat", "status", "lwt", "config_report")]
 _HELLO = "hydro/node_hello"
+_decode = msgspec.json.decode
 
 
 class Desk:
@@ -64,17 +65,17 @@ class Desk:
         self.resumed = None
         for topic, nonce in self.barrier.letters():
             wire.publish(topic, nonce, False, None)
+        self._heard()
         self._ping(wire)
 
     def _ping(self, wire: Wire) -> None:
         if self.wire is wire:
-            self._heard()
             wire.ping(self._heard)
             self.broker.later_by(PING, self._ping, wire)
 
     def _heard(self) -> None:
         if self.wire is not None and not self.wire.cut:
-            self.clock.heard(self.heap.time())
+            self.clock.heard(self.heap.now)
             if self.resumed is None:
                 self.resumed = self.clock.read()
 
@@ -110,7 +111,7 @@ class Desk:
 
     def wall(self) -> float:
         """The wall clock."""
-        return EPOCH + self.heap.time()
+        return EPOCH + self.heap.now
 
     # -- what comes in -------------------------------------------------------------------------
 
@@ -122,8 +123,8 @@ class Desk:
         self._heard()
         if self.barrier.swallow(letter.topic, letter.payload) or not letter.payload:
             return
-        live = not (self.barrier.up or letter.dup or letter.retain)
-        message = msgspec.json.decode(letter.payload)
+        live = not (letter.dup or letter.retain or self.barrier.up)
+        message = _decode(letter.payload)
         name, kind = _address(letter.topic)
         record = self.records[name or message["hardware_id"]]
         if live:

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from unittest import mock
 
 import msgspec
-from gwnode import say
+from gwnode import config, say
 
 from tests.sim.board import Board, Told
 from tests.sim.fleet.desk import Desk
@@ -19,6 +19,11 @@ from tests.sim.network import Broker
 
 encode = msgspec.json.encode
 """The boards' JSON: on a board it is C, as this is; a test says that the bytes are the same."""
+
+
+def keep(*_modules: str) -> None:
+    """A board forgets the modules that it seldom needs. Here they stay: to read one again takes longer
+    than all that is done with it."""
 
 
 class Tally(NamedTuple):
@@ -61,7 +66,7 @@ class Fleet:
 
     def play(self, hours: float) -> Tally:
         """A storm of this length, then calm for a day of beats; the figures."""
-        with mock.patch.object(say, "encode", encode):
+        with mock.patch.object(say, "encode", encode), mock.patch.object(config, "forget", keep):
             return self._play(hours)
 
     def _play(self, hours: float) -> Tally:
@@ -76,13 +81,13 @@ class Fleet:
         self.storm = False
         for board in self.boards:
             board.full = False
-        self.heap.run(self.heap.time() + 21_000)
+        self.heap.run(self.heap.now + 21_000)
         for record in self.desk.records.values():
             if record.board.on:
                 self.desk.configs.push(record, good=True)
-        self.heap.run(self.heap.time() + 4_000)
+        self.heap.run(self.heap.now + 4_000)
         self._close_the_books()
-        hours = self.heap.time() / 3600
+        hours = self.heap.now / 3600
         desk = self.desk
         return Tally(
             hours * len(self.boards), desk.watch.beats, desk.events, desk.watch.over_online,

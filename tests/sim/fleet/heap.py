@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -33,21 +34,18 @@ class Heap:
     """Time passes from one call to the next."""
 
     def __init__(self) -> None:
-        self._now = 0.0
+        self.now = 0.0
+        """Seconds."""
         self._soon: list[Due] = []
         """Packets: many, and hardly ever more than a few at once."""
-        self._later: list[Due] = []
-        """Everybody's timers: to keep those in order costs much more."""
+        self._later: list[Due] = [(math.inf, 0, self.call_at, ())]
+        """Everybody's timers: to keep those in order costs much more. The last of them never rings."""
         self._count = 0
-
-    def time(self) -> float:
-        """Seconds."""
-        return self._now
 
     def call_world(self, when: float, function: Callable[..., Any], *args: Any) -> None:
         """Later, and for certain."""
         self._count = count = self._count + 1
-        heap = self._soon if when - self._now < _SOON else self._later
+        heap = self._soon if when - self.now < _SOON else self._later
         heapq.heappush(heap, (when, count, function, args))
 
     def call_at(self, when: float, function: Callable[..., Any], *args: Any) -> Alarm:
@@ -60,10 +58,10 @@ class Heap:
         """Let time pass."""
         soon, later, pop = self._soon, self._later, heapq.heappop
         while True:
-            heap = soon if soon and (not later or soon[0] < later[0]) else later
-            if not heap or heap[0][0] > until:
+            heap = soon if soon and soon[0] < later[0] else later
+            if heap[0][0] > until:
                 break
             when, _, function, args = pop(heap)
-            self._now = max(self._now, when)
+            self.now = when if when > self.now else self.now
             function(*args)
-        self._now = until
+        self.now = until

@@ -12,12 +12,15 @@ class Record:
     """Its rows in the registry, and the board that it is of."""
 
     __slots__ = (
-        "board", "pulse", "secret", "spoke_at", "text", "trial_secret", "twin", "uid", "watched",
+        "board", "boot_id", "pulse", "secret", "spoke_at", "text", "trial_secret", "twin", "uid",
+        "watched",
     )  # fmt: skip
 
     def __init__(self, board: Board) -> None:
         self.board = board
         self.uid = ""
+        self.boot_id = ""
+        """Of the last hello that was believed, which may have been backlog."""
         self.pulse = Pulse()
         self.twin = Twin()
         self.text = ""

@@ -49,7 +49,7 @@ class Watch:
             self.beats += 1
             after = beat(before, _said(message), now, GRACE)
         elif kind == "lwt":
-            after = will(before, boot)
+            after = will(before, boot, record.boot_id)
         else:
             after = proof(before, boot, now, GRACE)
         record.pulse = after
@@ -100,12 +100,12 @@ class Watch:
 
     def _went_offline(self, record: Record) -> None:
         self.desk.events["offline"] += 1
-        since = self.desk.heap.time()
+        since = self.desk.heap.now
         self.desk.broker.later_by(_SETTLED, self._is_it_true, record, since)
 
     def _is_it_true(self, record: Record, since: float) -> None:
         """Still offline, and its board is connected and has been all the time."""
-        steady = record.board.steady_since(self.desk.heap.time())
+        steady = record.board.steady_since(self.desk.heap.now)
         if record.pulse.life == "offline" and steady <= since and self.desk.resumed is not None:
             self.desk.events["false_offline"] += 1
 
@@ -114,7 +114,7 @@ class Watch:
         desk = self.desk
         if desk.wire is None or desk.resumed is None or desk.wire.cut or desk.barrier.up:
             return
-        now, real = desk.clock.read(), desk.heap.time()
+        now, real = desk.clock.read(), desk.heap.now
         for name, record in desk.records.items():
             board, pulse = record.board, record.pulse
             allowed = offline_after(pulse.interval, GRACE) + STEP + _SWEEP + _TRANSIT
