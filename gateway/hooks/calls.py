@@ -14,14 +14,14 @@ import os
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Coroutine, Generator
 from functools import partial
 from typing import Any
 
 from gateway.failpoint import failpoint
 from gateway.hooks.failure import Failure
 from gateway.hooks.loops import LoopThread, Place, Pool
-from gateway.hooks.steps import Steps
+from gateway.hooks.pulse import LATE
 from gateway.hooks.turns import Turns
 from gateway.hooks.tx import Gathered
 from gateway.host.registry import Bound, Plugin
@@ -44,7 +44,7 @@ class Delivery:
 
     __slots__ = (
         "attempts", "bound", "claimed", "ended", "error", "event", "item", "node", "over",
-        "place", "plugin", "started", "stretch", "task", "tx",
+        "place", "plugin", "started", "task", "tx", "used",
     )  # fmt: skip
 
     def __init__(self, item: Any, plugin: Plugin, bound: Bound, node: Any, tx: Gathered) -> None:
@@ -59,8 +59,8 @@ class Delivery:
         self.ended = False
         self.error: Failure | None = None
         self.started = 0.0
-        self.stretch = 0.0
-        """Seconds of CPU that it used at most without waiting for something."""
+        self.used = 0.0
+        """Seconds of CPU of a plain call in the pool, when it has ended."""
         self.task: asyncio.Task[None] | None = None
         self.place: Place | None = None
         """Where a plain call runs, until it is over."""
@@ -78,14 +78,6 @@ class Delivery:
         """Call the hook."""
         failpoint("hook.before")
         return self.bound.call(self.event, self.node, self.tx, self.plugin.config)
-
-    def timed(self, step: Callable[[Any], Any], value: Any) -> Any:
-        """What `step(value)` gives, the part of this call between two waits."""
-        before = time.thread_time()
-        try:
-            return step(value)
-        finally:
-            self.stretch = max(self.stretch, time.thread_time() - before)
 
 
 class Runner:
@@ -126,6 +118,7 @@ class Runner:
             self.thread.post(delivery.task.cancel)
         elif not delivery.bound.is_async:
             self.pool.grow()  # its thread may never come back
+            self._turns.over(delivery)
             self._overrun.append(delivery)
         return True
 
@@ -137,7 +130,7 @@ class Runner:
         if any(at_work):
             self._turns.rest(now)
         elif self._turns.resting:
-            self.thread.post(self._turns.go_on, now)
+            self._turns.go_on(now)
 
     def chase(self, most: float) -> None:
         """Interrupt plain calls that were given up and have used more than `most` seconds of CPU."""
@@ -178,23 +171,25 @@ class Runner:
         if not self._take(delivery):
             return
         try:
-            steps = Steps(delivery.call(), delivery.timed)
-            if steps.begin():
-                self._task(delivery, steps)
-            else:
+            coroutine = delivery.call()
+            try:
+                first = coroutine.send(None)
+            except StopIteration:
                 self._end(delivery, None)
+            else:
+                self._task(delivery, _go_on(coroutine, first))
         except BaseException as error:  # noqa: BLE001 - a plugin's failure is its own
             self._end(delivery, error)
 
-    def _task(self, delivery: Delivery, begun: Steps | None) -> None:
-        """A task that goes on with a call; without one it begins it, when its turn comes: on a loop
-        that is blocked for good it has not begun, and the next thread may have it."""
+    def _task(self, delivery: Delivery, coroutine: Awaitable[None] | None) -> None:
+        """A task that goes on with a coroutine; without one it begins the call, when its turn comes:
+        on a loop that is blocked for good it has not begun, and the next thread may have it."""
 
         async def run() -> None:
-            if begun is None and not self._take(delivery):
+            if coroutine is None and not self._take(delivery):
                 return
             try:
-                await (begun or Steps(delivery.call(), delivery.timed))
+                await (delivery.call() if coroutine is None else coroutine)
             except BaseException as error:  # noqa: BLE001 - a plugin's failure is its own
                 self._end(delivery, error)
             else:
@@ -205,7 +200,7 @@ class Runner:
 
     def _run_plain(self, delivery: Delivery) -> None:
         try:
-            delivery.timed(lambda _none: delivery.call(), None)
+            delivery.call()
         except BaseException as error:  # noqa: BLE001 - a plugin's failure is its own
             self._end(delivery, error)
         else:
@@ -215,14 +210,20 @@ class Runner:
         if self._take(delivery):
             delivery.place = Place()
             self._run_plain(delivery)
-            self.thread.post(self._flush_soon)
+            if delivery.used > LATE:
+                self._turns.rest(time.monotonic())
+        self._turns.over(delivery)
+        self.thread.post(self._flush_soon)
 
     def _end(self, delivery: Delivery, error: BaseException | None) -> None:
         if _forks[0] != self._forks:
             os._exit(0)  # the hook forked, and this is the child: there is no gateway around it
         failpoint("hook.after")
-        with _claiming:
-            delivery.place = None  # from here on this thread is the next call's
+        place = delivery.place
+        if place is not None:
+            delivery.used = place.used()
+            with _claiming:
+                delivery.place = None  # from here on this thread is the next call's
         delivery.tx.close()
         failure = None if error is None else Failure.of(error)
         if self.running.pop(delivery, _NOT_THERE) is _NOT_THERE:
@@ -249,3 +250,28 @@ class Runner:
 
 
 Report = Callable[[list[Delivery]], None]
+
+
+class _go_on:
+    """Goes on, inside a task, with a coroutine that was driven to its first wait without one."""
+
+    def __init__(self, coroutine: Coroutine[Any, Any, None], first: Any) -> None:
+        self._coroutine = coroutine
+        self._first = first
+
+    def __await__(self) -> Generator[Any, Any, None]:
+        waiting = self._first
+        while True:
+            problem: BaseException | None = None
+            value = None
+            try:
+                value = yield waiting
+            except BaseException as error:  # noqa: BLE001 - passed on to the plugin's coroutine
+                problem = error
+            try:
+                if problem is None:
+                    waiting = self._coroutine.send(value)
+                else:
+                    waiting = self._coroutine.throw(problem)
+            except StopIteration:
+                return

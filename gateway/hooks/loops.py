@@ -32,24 +32,25 @@ class Place:
     def __init__(self) -> None:
         self._ident = threading.get_ident()
         self._cpu = time.thread_time()
-        self._looked = (time.monotonic(), self._cpu)
+        self._looked = (time.monotonic(), 0.0)
 
     def is_at_work(self, now: float) -> bool:
         """True where it has computed, rather than waited, since the last look. Whoever asks knows that
         the thread is alive."""
         then, before = self._looked
-        used = self._used()
+        used = self.used()
         self._looked = (now, used)
         return now > then and (used - before) / (now - then) > _AT_WORK
 
-    def _used(self) -> float:
-        return time.clock_gettime(time.pthread_getcpuclockid(self._ident))
+    def used(self) -> float:
+        """Seconds of CPU since it was made. Whoever asks knows that the thread is alive."""
+        return time.clock_gettime(time.pthread_getcpuclockid(self._ident)) - self._cpu
 
     def interrupt(self, most: float) -> bool:
         """Raise GivenUp there, if it has used more than `most` seconds of CPU since: a loop that never
         ends would take its turns for ever. What only waits is left alone: it takes nothing from anybody,
         and is perhaps in the middle of something. Whoever asks knows that the thread is alive."""
-        if self._used() - self._cpu <= most:
+        if self.used() <= most:
             return False
         raised = ctypes.py_object(GivenUp)
         ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(self._ident), raised)
@@ -65,6 +66,7 @@ class LoopThread:
         self.thread = threading.Thread(target=self._run, name=name, daemon=True)
         self.last_tick = time.monotonic()
         self._place: Place | None = None
+        self._all: Place | None = None
         self._started = False
 
     def start(self) -> None:
@@ -91,6 +93,11 @@ class LoopThread:
         """Seconds for which the loop has not come round, beyond its own tick."""
         return max(0.0, now - self.last_tick - _TICK) if self._started else 0.0
 
+    @property
+    def used(self) -> float:
+        """Seconds of CPU that it has used so far."""
+        return self._all.used() if self._all is not None and self.thread.is_alive() else 0.0
+
     def interrupt(self, most: float) -> None:
         """The same for what blocks the loop, once."""
         place = self._place
@@ -116,6 +123,7 @@ class LoopThread:
 
     def _run(self) -> None:
         asyncio.set_event_loop(self.loop)
+        self._all = Place()
         self._beat()
         self.loop.run_forever()
         left = asyncio.all_tasks(self.loop)

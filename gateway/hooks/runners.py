@@ -78,7 +78,7 @@ class Runners:
         A group whose loop is blocked by one of its plugins goes on with a new thread, also with what
         the old one has not begun; the old one cannot be killed and stays behind as a daemon.
         """
-        self._pulse.beat(now)
+        self._pulse.beat(now, {name: runner.thread.used for name, runner in self._runners.items()})
         failure = Failure(f"TimeoutError: no answer within {self._budget:g} s")
         over = {
             runner: [d for d in list(runner.running) if now - d.started > self._budget]
@@ -102,7 +102,14 @@ class Runners:
 
     def stopped_by(self, delivery: Delivery, now: float) -> float:
         """Seconds for which a call that has ended let nobody else run; 0.0 where it did not."""
-        return self._pulse.stopped_by(delivery.started, delivery.stretch, now)
+        if self._pulse.is_calm(delivery.started, now):
+            return 0.0
+        if delivery.used:
+            return self._pulse.stopped_by(delivery.started, delivery.used, now)
+        group = delivery.plugin.group
+        runner = self._runners.get(group)
+        used = runner.thread.used if runner is not None else 0.0
+        return self._pulse.stopped_on(group, delivery.started, used, now)
 
     def halt(self) -> None:
         """Begin no call any more: the plugins are about to be told goodbye."""

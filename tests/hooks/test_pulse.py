@@ -2,26 +2,35 @@
 
 from __future__ import annotations
 
+import pytest
+
 from gateway.hooks.pulse import LATE, Pulse
 
 
 def looks(pulse: Pulse, *times: float) -> None:
     for now in times:
-        pulse.beat(now)
+        pulse.beat(now, {})
 
 
 def test_a_call_that_computed_while_the_look_was_late_did_it() -> None:
     """The length of the gap is told, also when the loop has come round since."""
     pulse = Pulse(0.0)
     looks(pulse, 0.05, 0.1, 0.8, 0.85)
-    assert pulse.stopped_by(since=0.08, used=0.6, now=0.86) == 0.8 - 0.1
+    assert pulse.stopped_by(since=0.08, used=0.9, now=0.86) == 0.8 - 0.1
 
 
 def test_a_gap_that_has_not_ended_counts() -> None:
     """The report of the call may come before the loop's next look."""
     pulse = Pulse(0.0)
     looks(pulse, 0.05)
-    assert pulse.stopped_by(since=0.04, used=0.6, now=0.75) == 0.75 - 0.05
+    assert pulse.stopped_by(since=0.04, used=0.9, now=0.75) == 0.75 - 0.05
+
+
+def test_of_a_long_gap_each_has_its_own_part() -> None:
+    """Several may have followed each other without the loop coming round."""
+    pulse = Pulse(0.0)
+    looks(pulse, 0.05, 5.0)
+    assert pulse.stopped_by(since=0.04, used=0.6, now=5.01) == 0.6
 
 
 def test_who_waited_did_not_do_it() -> None:
@@ -43,3 +52,24 @@ def test_a_gap_of_before_is_of_somebody_else() -> None:
     pulse = Pulse(0.0)
     looks(pulse, 0.05, 0.8, 0.85)
     assert pulse.stopped_by(since=0.81, used=0.6, now=0.85 + LATE / 2) == 0.0
+
+
+def test_a_loop_that_computed_while_the_look_was_late_did_it() -> None:
+    """Told from the CPU of each group's loop, whether the look or the report comes first."""
+    pulse = Pulse(0.0)
+    pulse.beat(0.05, {"sums": 1.0, "waits": 1.0})
+    assert pulse.stopped_on("sums", 0.04, used=1.6, now=0.75) == pytest.approx(0.6)
+    assert pulse.stopped_on("waits", 0.04, used=1.01, now=0.75) == 0.0
+    pulse.beat(0.75, {"sums": 1.6, "waits": 1.01})
+    assert pulse.stopped_on("sums", 0.04, used=1.6, now=0.76) == pytest.approx(0.6)
+    assert pulse.stopped_on("waits", 0.04, used=1.01, now=0.76) == 0.0
+    assert pulse.stopped_on("sums", 0.755, used=1.6, now=0.76) == 0.0, "it began behind the gap"
+
+
+def test_calm_is_told_without_looking_further() -> None:
+    """A gap of before does not count, one that goes on or has just ended does."""
+    pulse = Pulse(0.0)
+    looks(pulse, 0.05, 0.8, 0.85)
+    assert pulse.is_calm(since=0.81, now=0.86)
+    assert not pulse.is_calm(since=0.7, now=0.86)
+    assert not pulse.is_calm(since=0.81, now=0.85 + LATE + 0.01)

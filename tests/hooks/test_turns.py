@@ -20,25 +20,35 @@ from gateway.host.plugin import Bound, Plugin
 from gateway.testing.process import until
 
 
-@given(st.lists(st.sampled_from(["submit", "rest", "go on"]), max_size=30))
+@given(st.lists(st.sampled_from(["submit", "over", "rest", "go on"]), max_size=40))
 def test_none_is_forgotten_and_their_order_stays(words: list[str]) -> None:
-    """Whatever comes in between: begun in the order of their coming, one for each look behind a rest."""
+    """Whatever comes in between: begun in the order of their coming, four at once and no more, one for
+    each look behind a rest."""
     begun: list[int] = []
     turns = Turns(begun.append)
-    now, count = 0.0, 0
+    now, count, over = 0.0, 0, 0
     for word in words:
         now += 0.01
         before, was_resting = len(begun), turns.resting
         if word == "submit":
             turns.submit(count)
             count += 1
-            assert len(begun) == before + (not was_resting)
+        elif word == "over" and over < len(begun):
+            turns.over(over)
+            over += 1
         elif word == "rest":
             turns.rest(now)
-        else:
+        elif word == "go on":
             turns.go_on(now)
-            assert len(begun) <= before + 1
+        assert len(begun) - over <= 4
+        if was_resting:
+            assert len(begun) <= before + (word == "go on")
+        elif word != "rest":
+            assert len(begun) == min(count, over + 4)
     turns.go_on(now + 60)
+    while over < len(begun):
+        turns.over(over)
+        over += 1
     assert begun == list(range(count))
     assert not turns.resting
 
@@ -67,10 +77,14 @@ class Stage:
         """How many wait for their turn."""
         return len(self.runners.of("computes")._turns._queue)
 
+    def rests(self) -> bool:
+        """True where nothing is begun at the moment."""
+        return self.runners.of("computes")._turns.resting
+
     def has_used(self, seconds: float) -> bool:
         """True where each call that is out has had so much of the processor."""
         out = list(self.runners.of("computes").running)
-        return all(d.place is not None and d.place._used() > seconds for d in out)
+        return all(d.place is not None and d.place.used() > seconds for d in out)
 
 
 def play(scene: Callable[[asyncio.AbstractEventLoop], None]) -> None:
@@ -131,6 +145,28 @@ def test_calls_that_wait_have_company() -> None:
             stage.runners.watch(now + 60 * (number + 1))
         over.set()
         until(lambda: len(stage.ended) == 4, what="all of them")
+        stage.runners.stop()
+
+    play(scene)
+
+
+def test_a_call_that_has_computed_for_long_is_the_last_of_a_crowd() -> None:
+    """Where the watchdog could not look, the call itself says at its end that nothing is to be begun:
+    of many that came at once those that have begun end, and the rest waits for the next look."""
+    begun: list[int] = []
+
+    def hook() -> None:
+        begun.append(1)
+        ends = time.thread_time() + 0.2
+        while time.thread_time() < ends:
+            pass
+
+    def scene(home: asyncio.AbstractEventLoop) -> None:
+        stage = Stage(home, hook)
+        stage.post(20)
+        until(lambda: len(stage.ended) == 4 and stage.rests(), what="the end of four")
+        assert len(begun) == 4
+        assert stage.queued() == 16
         stage.runners.stop()
 
     play(scene)
