@@ -135,8 +135,8 @@ class Intake:
             first, dedupe,
         )  # fmt: skip
         if before is None:
-            node = self._parts.roster.find(name) if name else None
-            self._keep(Item(row, event), hurry=not is_quiet(row, node))
+            is_news = not is_quiet(row, self._parts.roster.find(name))
+            self._keep(Item(row, event), hurry=is_news)
         else:
             before.row, before.event = row, event
             self.counts["folded"] += 1

@@ -1,8 +1,8 @@
 """How long quiet messages wait for company before they are written together.
 
 A commit writes whole pages of the disk, whatever is in it, and an SD card has only so many of them to
-give. A beat of a node that is online changes nothing that anybody waits for, so it may wait a little for
-the next ones; it is acknowledged behind the commit, as always. Whatever else comes takes it along at once.
+give. A beat of a node that is online, and not the first of its boot, changes nothing that anybody waits
+for, so it may wait a little for the next ones; it is acknowledged behind the commit, as always. Whatever else comes takes it along at once.
 """
 
 from __future__ import annotations
@@ -48,5 +48,6 @@ class Linger:
 
 
 def is_quiet(row: journal.Row, node: Node | None) -> bool:
-    """True for a beat that says no more than that a node which is online still is."""
-    return row.kind == "heartbeat" and not row.flags and node is not None and node.life == "online"
+    """True for a beat, not the first of its boot, of a node that is online: it says that it still is."""
+    is_beat = row.kind == "heartbeat" and row.first_seq != 1 and not row.flags
+    return is_beat and node is not None and node.life == "online"

@@ -40,7 +40,7 @@ class Desk:
         parts: Any = SimpleNamespace(
             observed=lambda: 0.0,
             name_in=lambda topic, _event: topic.name,
-            roster=SimpleNamespace(lane=lambda name: name),
+            roster=SimpleNamespace(lane=lambda name: name, find=lambda _name: None),
             handlers=SimpleNamespace(wants=lambda _topic: False),
             root="hydro",
             types={cls.kind: cls for cls in KNOWN},
