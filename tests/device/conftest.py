@@ -14,11 +14,14 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 
 from gateway.testing.broker import Mosquitto
+
+if TYPE_CHECKING:
+    from in_image import InImage
 
 ROOT = Path(__file__).parents[2]
 sys.path[:0] = [str(ROOT / "device"), str(Path(__file__).parent)]  # gwnode and rig
@@ -37,9 +40,9 @@ def clock():
 def skip(ms):
     global ahead
     ahead += ms
-def connect(port, keepalive=60, timeout_ms=5000, host="127.0.0.1", **more):
+def connect(port, keepalive=60, timeout_ms=5000, host="127.0.0.1", user=None, password=None, **more):
     global link
-    link = Link("player", host, port, keepalive=keepalive, clock=clock, **more)
+    link = Link("player", host, port, user, password, keepalive, clock=clock, **more)
     reopen(timeout_ms)
 def reopen(timeout_ms=5000):
     link.open("will/player", "gone", timeout_ms)
@@ -116,9 +119,12 @@ class PlayedError(Exception):
 class Player:
     """An interpreter in which `link` and the driver's helpers are at hand."""
 
-    def __init__(self, command: list[str], environment: dict[str, str]) -> None:
+    def __init__(
+        self, command: list[str], environment: dict[str, str], image: InImage | None = None
+    ) -> None:
+        self._image = image
         self._process = subprocess.Popen(
-            [*command, "-c", DRIVER],
+            [*command, "-c", image(DRIVER) if image else DRIVER],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             env={**os.environ, **environment},
@@ -129,13 +135,14 @@ class Player:
         """Its value in there; raises PlayedError with what it raised."""
         assert self._process.stdin
         assert self._process.stdout
+        expression = self._image(expression) if self._image else expression
         self._process.stdin.write(expression.encode() + b"\n")
         assert select.select([self._process.stdout], [], [], 30)[0], f"no answer to {expression}"
         answer = self._process.stdout.readline()
         assert answer, f"it died of {expression}"
         name, value = ast.literal_eval(answer.decode())
         if name is not None:
-            raise PlayedError(name, value)
+            raise PlayedError(self._image.plain(name) if self._image else name, value)
         return value
 
     def kill(self) -> None:
@@ -295,15 +302,22 @@ def node_files(request: pytest.FixtureRequest) -> Path:
     return ROOT / "device"
 
 
-@pytest.fixture(params=["micropython", "cpython"])
+@pytest.fixture(params=["micropython", "cpython", "image"])
 def play(request: pytest.FixtureRequest, umqtt: Path) -> Iterator[Player]:
-    """The same link in both interpreters; a board's memory for MicroPython."""
-    if request.param == "micropython":
-        command = [request.getfixturevalue("micropython"), "-X", "heapsize=256k"]
-        player = Player(command, {"MICROPYPATH": f"{ROOT / 'device'}:{umqtt}:.frozen"})
-    else:
+    """The same link in both interpreters, and as an image; a board's memory for MicroPython."""
+    from in_image import InImage
+
+    if request.param == "cpython":
         places = {"PYTHONPATH": str(ROOT / "device"), "UMQTT_DIR": str(umqtt)}
         player = Player([sys.executable], places)
+    else:
+        command = [request.getfixturevalue("micropython"), "-X", "heapsize=256k"]
+        files = {"MICROPYPATH": f"{ROOT / 'device'}:{umqtt}:.frozen"}
+        if request.param == "image":
+            image = request.getfixturevalue("image")
+            player = Player(command, {"MICROPYPATH": f"{image}:.frozen"}, InImage(umqtt))
+        else:
+            player = Player(command, files)
     yield player
     player.kill()
 
@@ -345,9 +359,7 @@ def command(request: pytest.FixtureRequest, umqtt: Path, tmp_path: Path) -> Star
     if request.param == "micropython":
         environment["MICROPYPATH"] = f"{files}:{umqtt}:.frozen"
         return Start(words, environment, files)
-    from in_image import as_in_image
+    from in_image import InImage
 
     files = request.getfixturevalue("image")
-    return Start(
-        words, {**environment, "MICROPYPATH": f"{files}:.frozen"}, files, as_in_image(umqtt)
-    )
+    return Start(words, {**environment, "MICROPYPATH": f"{files}:.frozen"}, files, InImage(umqtt))

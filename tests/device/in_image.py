@@ -6,15 +6,15 @@ import ast
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
-from functools import cache, partial
+from collections.abc import Iterator
+from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 
 from gateway.cli.usb.image.build import sources
-from gateway.cli.usb.image.join import joined
+from gateway.cli.usb.image.join import GROUPS, joined
 from gateway.cli.usb.image.names import Names, Own
 
 
@@ -35,32 +35,57 @@ def names(umqtt: Path) -> Names:
     return joined(sources()[0], (umqtt / "umqtt" / "simple.py").read_text()).names
 
 
-def as_in_image(umqtt: Path) -> Callable[[str], str]:
-    """A function that takes a script and gives it with the names of the image."""
-    return partial(_translated, names(umqtt))
+class InImage:
+    """Scripts for a board that runs an image: they say the same in its words."""
 
+    def __init__(self, umqtt: Path) -> None:
+        self._names = names(umqtt)
+        self._modules: set[str] = set()  # what the scripts until now have imported of the node
 
-def _translated(known: Names, script: str) -> str:
-    tree = ast.parse(script)
-    modules = {
-        alias.name
-        for node in ast.walk(tree)
-        if isinstance(node, ast.ImportFrom) and node.module == "gwnode"
-        for alias in node.names
-    }
-    for node in ast.walk(tree):
+    def __call__(self, script: str) -> str:
+        """The script as that board understands it."""
+        tree = ast.parse(script)
+        for node in ast.walk(tree):
+            if isinstance(node, ast.ImportFrom):
+                self._import(node)
+        for node in ast.walk(tree):
+            self._rename(node)
+        return ast.unparse(tree)
+
+    def plain(self, short: str) -> str:
+        """What a class of the image is called in the node's files."""
+        found = [own.name for own, new in self._names.short.items() if new == short and own.module]
+        return next((name for name in found if name[0].isupper()), short)
+
+    def _import(self, node: ast.ImportFrom) -> None:
+        package, _, module = (node.module or "").partition(".")
+        if package != "gwnode":
+            return
+        if not module:
+            self._modules |= {alias.name for alias in node.names}
+            return
+        assert module in GROUPS[0], f"{module} has a file of its own: import it as a module"
+        node.module = package
+        for alias in node.names:
+            owners = [own for own in self._names.short if own.name == alias.name and own.module]
+            (own,) = [own for own in owners if own.module == module] or owners
+            alias.asname, alias.name = alias.name, self._names.short[own]
+
+    def _rename(self, node: ast.AST) -> None:
+        known = self._names
         match node:
-            case ast.Attribute(ast.Name(module), name) if module in modules:
+            case ast.Attribute(ast.Name(module), name) if module in self._modules:
                 node.attr = known.short.get(Own(module, name), name)
             case ast.Attribute(attr=name):
                 node.attr = known.of_attribute(name)
+            case ast.Call(ast.Name("setattr"), [_, ast.Constant(str(name)) as word, _]):
+                word.value = known.of_attribute(name)
             case ast.ClassDef(body=body):
                 for one in (n for statement in body for n in _bound(statement)):
                     if isinstance(one, ast.FunctionDef):
                         one.name = known.of_attribute(one.name)
                     else:
                         one.id = known.of_attribute(one.id)
-    return ast.unparse(tree)
 
 
 def _bound(statement: ast.stmt) -> Iterator[ast.FunctionDef | ast.Name]:

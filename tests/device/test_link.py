@@ -61,7 +61,7 @@ def test_a_full_window_says_so(play: Player, proxy: Proxy) -> None:
     assert play("(link.can_send, link.in_flight)") == (False, 8)
     with pytest.raises(Exception, match="BusyError: 8 in flight"):
         play("link.send('a', b'')")
-    assert play("link.send('a', b'', qos=0)") == 0
+    assert play("link.send('a', b'', False, 0)") == 0
 
 
 def losing_one_puback() -> Callable[[bytes], bytes]:
@@ -131,9 +131,9 @@ def test_a_link_that_only_talks_pings_too(play: Player, proxy: Proxy) -> None:
     play(f"connect({proxy.port})")
     proxy.silent = True
     for _ in range(3):
-        play("skip(10000), link.send('a', b'', qos=0), link.poll(0)")
+        play("skip(10000), link.send('a', b'', False, 0), link.poll(0)")
     with pytest.raises(Exception, match="LinkError: no PINGRESP"):
-        play("skip(10001), link.send('a', b'', qos=0), link.poll(0)")
+        play("skip(10001), link.send('a', b'', False, 0), link.poll(0)")
 
 
 def test_long_topics_are_subscribed(play: Player, broker: Mosquitto) -> None:
@@ -164,7 +164,7 @@ def test_messages_ahead_of_the_suback_are_kept(play: Player, proxy: Proxy) -> No
         return packet + late.pop() if late else packet
 
     play(f"connect({proxy.port})")
-    play("link.send('kept', 'first', retain=True), settle()")
+    play("link.send('kept', 'first', True), settle()")
     proxy.down = hold
     play("link.subscribe_all(['kept'])")
     assert play("link.can_send") is False
@@ -256,7 +256,7 @@ def test_the_will(play: Player, broker: Mosquitto, ending: str, words: bytes) ->
     play(f"connect({broker.port})")
     call = ["mosquitto_sub", "-h", "127.0.0.1", "-p", str(broker.port), "-t", "will/#", "-C", "1"]
     if ending == "close":
-        play("link.send('will/player', 'peace', retain=True), settle(), link.close()")
+        play("link.send('will/player', 'peace', True), settle(), link.close()")
     play.kill()
     heard = subprocess.run([*call, "-W", "10"], check=True, capture_output=True, timeout=20)
     assert heard.stdout.strip() == words

@@ -14,7 +14,7 @@ import paho.mqtt.client as mqtt
 import pytest
 from authority import broker_lines, new_ca, sign
 from gwnode import protocol
-from in_image import as_in_image, made_image
+from in_image import InImage, made_image
 
 from gateway.testing.broker import Mosquitto
 from gateway.testing.process import leave
@@ -144,7 +144,7 @@ def rom(umqtt: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def driver(umqtt: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The script that plays a day, in the words of the image."""
     made = tmp_path_factory.mktemp("driver") / "sizes_driver.py"
-    made.write_text(as_in_image(umqtt)((HERE / "sizes_driver.py").read_text()))
+    made.write_text(InImage(umqtt)((HERE / "sizes_driver.py").read_text()))
     return made
 
 
@@ -171,7 +171,7 @@ def keys(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("image", 114, [], False),
         ("image", 142, SENSORS + ACTUATORS, False),
         ("rom", 84, [], True),
-        ("rom", 106, SENSORS + ACTUATORS, True),
+        ("rom", 112, SENSORS + ACTUATORS, True),
     ],
     ids=["core in place", "full in place", "core", "full", "core over TLS", "full over TLS"],
 )
