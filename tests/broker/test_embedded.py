@@ -8,9 +8,11 @@ import logging
 import os
 import signal
 import socket
+import struct
 import subprocess
 import sys
 import textwrap
+import threading
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -283,3 +285,48 @@ def test_its_messages_are_written_through(tmp_path: Path) -> None:
         text = (tmp_path / "broker" / "nats.conf").read_text()
     assert "sync_interval: always" in text
     assert "max_ack_pending: 1000" in text
+
+
+def test_a_port_that_a_client_was_given_meanwhile_is_waited_for(tmp_path: Path) -> None:
+    """The nodes know the port of the last run. Where some client has it as its own, and nobody listens
+    there, the broker waits until it is given back, and does not move away from its nodes."""
+
+    async def run() -> None:
+        async with running(tmp_path / "broker", free_port()) as broker:
+            port = broker.port
+        with socket.create_server(("127.0.0.1", 0)) as other, socket.socket() as client:
+            client.bind(("127.0.0.1", port))
+            client.connect(other.getsockname())
+            asked = threading.Event()
+            with mock.patch.object(
+                embedded, "somebody_listens", side_effect=lambda _port: bool(asked.set())
+            ):
+                again = EmbeddedBroker(tmp_path / "broker", port=free_port())
+                start = asyncio.ensure_future(again.start())
+                await asyncio.to_thread(asked.wait, 20)
+                client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                client.close()
+                await start
+        assert again.port == port
+        await again.stop()
+
+    asyncio.run(run())
+
+
+def test_a_port_on_which_somebody_listens_is_left_to_him(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """He will not give it back soon: the broker takes another one, however patient it is, and says it."""
+
+    async def run() -> None:
+        async with running(tmp_path / "broker", free_port()) as broker:
+            port = broker.port
+        with (
+            socket.create_server(("127.0.0.1", port)),
+            mock.patch.object(embedded, "_PATIENCE", 3600.0),
+        ):
+            async with running(tmp_path / "broker", free_port()) as broker:
+                assert broker.port != port
+        assert f"port {port}, the one of the last run, is somebody else's now" in caplog.text
+
+    asyncio.run(run())
