@@ -253,6 +253,15 @@ def test_no_name_of_a_board_is_given_up(image: Joined) -> None:
     assert ours & known == set()
 
 
+def test_what_is_asked_of_a_module_from_outside_keeps_its_name() -> None:
+    """Also where no list knows it, and a class of ours has an attribute of that name."""
+    text = "import machine\nclass Blinker:\n    level = hue = 1\n"
+    text += "def f():\n    return machine.Lamp(1).level, Blinker().hue\n"
+    names = joined({**SMALL, "notes": text}, UMQTT).names
+    assert "hue" in names.attributes
+    assert "level" not in names.attributes
+
+
 def test_no_short_name_is_somebody_elses(image: Joined) -> None:
     """An attribute's short name is no attribute that anything else in the image has; a function and a
     method never share one."""

@@ -5,6 +5,7 @@ keeps it. An attribute is known by its name alone, so an attribute keeps the nam
 
 - that Python, its types and modules have for something (`BUILT_IN`, asked of this very Python),
 - that a board's modules have for something (`BOARD`),
+- that is asked of a module from outside, or of what comes from one (`machine.Pin.OUT`),
 - that stands anywhere in a string: a key on the wire, a name for getattr, a file,
 - that begins or ends as a getattr wants it ("on_" + event),
 - that is written as a keyword in any call, as a parameter does.
@@ -212,9 +213,12 @@ def _kept(program: Program, attributes: set[str]) -> set[str]:
     kept = {
         name for module in program.modules.values() if "." in module.name for name in module.bound
     }
+    outside = {name for _module, name in program.outside}
     for module, node in _nodes(program):
         if isinstance(node, ast.Constant) and isinstance(node.value, str):
             kept.add(node.value)
+        elif isinstance(node, ast.Attribute) and outside & set(_below(node)):
+            kept.add(node.attr)
         elif isinstance(node, ast.Call) and ast.unparse(node.func) in _LOOKS:
             start, end = _asked(module, node)
             if start or end:
@@ -222,6 +226,17 @@ def _kept(program: Program, attributes: set[str]) -> set[str]:
                     name for name in attributes if name.startswith(start) and name.endswith(end)
                 }
     return kept
+
+
+def _below(node: ast.Attribute) -> Iterator[str]:
+    """The names of which an attribute is asked: b and a of `a.b.c`."""
+    value: ast.expr = node.value
+    while isinstance(value, ast.Attribute | ast.Call):
+        if isinstance(value, ast.Attribute):
+            yield value.attr
+        value = value.value if isinstance(value, ast.Attribute) else value.func
+    if isinstance(value, ast.Name):
+        yield value.id
 
 
 def _asked(module: Module, call: ast.Call) -> tuple[str, str]:
