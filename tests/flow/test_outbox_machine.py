@@ -29,7 +29,9 @@ from gateway.store.sqlite import Connection, open_reader, open_writer
 from gateway.store.writer import Writer, _Entry, _resolve
 from tests.machines import OnDisk, lives
 
-NODES, KEYS = (1, 2), ("config", "ack")
+NODES = (1, 2)
+SAID = st.lists(st.sampled_from([None, "config", "ack"]), min_size=1, max_size=3)
+"""The replace keys of messages of one unit, None where each is to arrive."""
 
 
 class StepWriter(Writer):
@@ -169,10 +171,10 @@ class Outbox(OnDisk):
                 answer.set_exception(BrokerError("connection lost"))
         self.turns()
 
-    @precondition(lambda self: self.under_way)
     @rule()
     def it_breaks_behind_a_puback(self) -> None:
         """The broker has all that was under way, and nothing may leave behind it."""
+        self.link(True)
         self.linked = False
         self.loop.run_until_complete(self._link())
         for number in self.under_way:
@@ -207,11 +209,12 @@ class Outbox(OnDisk):
 
     @rule(
         node=st.sampled_from(NODES),
-        keys=st.lists(st.none() | st.sampled_from(KEYS), min_size=1, max_size=3),
+        keys=SAID,
         seconds=st.none() | st.sampled_from([10.0, 1000.0]),
+        at_once=st.booleans(),
     )
-    def put(self, node: int, keys: list[str | None], seconds: float | None) -> None:
-        """A unit has something to say, and is on its way to the disk."""
+    def put(self, node: int, keys: list[str | None], seconds: float | None, at_once: bool) -> None:
+        """A unit has something to say: it is on its way to the disk, or there at once."""
         parcels, expires = [], None if seconds is None else self.now + seconds
         for key in keys:
             number, topic = self.ids.outbox(), f"hydro/{node}"
@@ -227,6 +230,8 @@ class Outbox(OnDisk):
         future = self.writer.submit(lambda connection: rows.put(connection, parcels))
         future.add_done_callback(lambda _done: self.outbox.push(parcels))
         self.queued.append(lambda: self.is_put([parcel.id for parcel in parcels]))
+        if at_once:
+            self.commit(twice=False)
 
     def is_put(self, numbers: list[int]) -> None:
         """On disk, in the model's words."""
@@ -236,6 +241,13 @@ class Outbox(OnDisk):
             for other, older in self.said.items():
                 same = message.key is not None and older.key == message.key
                 older.void |= same and other < number
+
+    @rule(node=st.sampled_from(NODES), keys=SAID)
+    def forget_and_put(self, node: int, keys: list[str | None]) -> None:
+        """A node is forgotten and at once there again, perhaps before its turn has come."""
+        self.forget(node)
+        self.commit(twice=False)
+        self.put(node, keys, None, at_once=True)
 
     @rule(node=st.sampled_from(NODES))
     def forget(self, node: int) -> None:
