@@ -249,7 +249,8 @@ def prune(
     """Remove rows that are done, by age and by number, at most `step` of them; returns how many.
 
     The newest `least` (`LEAST`) stay whatever the wall clock says, which may have jumped: a broker may send them
-    again, and an id that was given out once is never given out again. Commands stay for a day whatever
+    again, and an id that was given out once is never given out again. They are counted, because a message
+    that came again took an id too and has left no row. Commands stay for a day whatever
     the number, because their key is what makes a command that is read twice one command. Rows with
     dead letters stay until those are dropped or replayed.
     """
@@ -257,12 +258,18 @@ def prune(
     oldest = connection.execute("SELECT id, at FROM journal ORDER BY id LIMIT 1").fetchone()
     if oldest is None or (oldest[0] > newest - keep_rows and oldest[1] >= before):
         return 0  # the usual case, without a walk over the table
+    others = connection.execute(
+        "SELECT id FROM journal ORDER BY id DESC LIMIT 1 OFFSET ?",
+        (LEAST if least is None else least,),
+    ).fetchone()
+    if others is None:
+        return 0
     cursor = connection.execute(
         "DELETE FROM journal WHERE id IN (SELECT id FROM journal WHERE state = 1 AND id <= ? "
         "AND (at < ? OR (id <= ? AND class <> 'command')) "
         "AND NOT EXISTS (SELECT 1 FROM delivery WHERE journal_id = journal.id) "
         "ORDER BY id LIMIT ?)",
-        (newest - (LEAST if least is None else least), before, newest - keep_rows, step),
+        (others[0], before, newest - keep_rows, step),
     )
     failpoint("journal.pruned")
     return cursor.rowcount

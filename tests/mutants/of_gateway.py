@@ -73,7 +73,7 @@ GATEWAY = (
     Defect(
         "numbers-given-out-again",
         "gateway/store/journal.py",
-        "        (newest - (LEAST if least is None else least), before,",
+        "        (others[0], before,",
         "        (newest, before,",
         "tests/store/test_journal.py::test_pruning_never_makes_a_number_free_again",
     ),

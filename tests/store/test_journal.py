@@ -120,6 +120,18 @@ def test_pruning_never_makes_a_number_free_again(db: sqlite3.Connection) -> None
     assert journal.add(db, [row(1501, key=b"1500")]) == {1501}
 
 
+def test_numbers_of_doubles_are_no_rows_that_stay(db: sqlite3.Connection) -> None:
+    """A message that comes again takes a number and leaves no row; as many rows stay as were promised."""
+    journal.add(db, [row(n, key=b"%d" % n, at=10.0) for n in range(1, 21)])
+    assert journal.add(db, [row(n + 20, key=b"%d" % n) for n in range(1, 21)]) == {*range(21, 41)}
+    journal.add(db, [row(n, key=b"%d" % n, at=10.0) for n in range(41, 49)])
+    for number in range(1, 49):
+        journal.mark(db, number, journal.DONE)
+    assert journal.prune(db, before=1e12, keep_rows=40, least=28) == 0
+    assert journal.prune(db, before=1e12, keep_rows=40, least=27) == 1
+    assert journal.add(db, [row(49, key=b"2")]) == {49}
+
+
 def test_the_newest_refused_are_kept(db: sqlite3.Connection) -> None:
     """Refused messages are bounded by number."""
     rows = [journal.Refused(n, 1.0, "t", b"x", "not_json", "why") for n in range(1, 31)]

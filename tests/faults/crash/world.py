@@ -47,7 +47,7 @@ class World:
             "GATEWAY__MQTT__ROOT": self.root,
             "GATEWAY__PLUGINS__DIRS": json.dumps([str(PLUGINS)]),
             "GATEWAY__HANDLERS__BACKOFF": "0.05",
-            "GATEWAY__STORE__PRUNE_DONE_ROWS": "40",
+            "GATEWAY__STORE__PRUNE_DONE_ROWS": "50",
         }
         self.broker_mode = "external"
         self.ledger = Ledger()
