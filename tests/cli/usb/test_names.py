@@ -54,14 +54,16 @@ def read():
 def add(number=WIDE):
     total = [number + n for n in range(WIDE) if n]
     def inner(step, *others):
-        return [step * total[i] for i in range(len(total))], others
-    return inner(number, *total), sorted(total, key=lambda number: -number)
+        return [step * total[i] + number for i in range(len(total))], others
+    number += 1
+    return inner(number + 5, *total), sorted(total, key=lambda number: -number)
 """
 RUN = """
 import sys
 from . import VERSION, const, flash, forget
 from .flash import FAR, add as more
 from .link import Link
+from .notes import told
 _SECRET = const("s")
 def take(event, out):
     try:
@@ -79,7 +81,7 @@ def main(folder=""):
     link.set_last_will("t", "m")
     print([link.window, link.clock, link.is_open, link.keepalive, link.lw_topic, folder, VERSION])
     print([take(("tick",), (1,)), take(("tock",), ()), take(("tick",), ()), more(), add_all(), FAR])
-    print([{k: v for k, v in {"main": main and 1}.items()}, late(), late(), _SECRET, Plan().on_late()])
+    print([{k: v for k, v in {"main": main and 1}.items()}, late(), late(), _SECRET, Plan().on_late(), told()])
 class Plan:
     clock, window, wide = FAR, 1, flash.WIDE
     on_read, kept, last = flash.read, more, 3
@@ -113,13 +115,19 @@ def forget(*names):
         sys.modules.pop("gwnode." + name, None)
         globals().pop(name, None)
 """
+_MANY = range(40)
+NOTES = "".join(f"def f{n}():\n    return {n}\n" for n in _MANY) + "class Many:\n"
+NOTES += "".join(f"    x{n} = f{39 - n}\n" for n in _MANY) + "def told():\n    return "
+NOTES += str([f"Many.x{n}()" for n in _MANY]).replace("'", "") + "\n"
+"""A class whose body uses as many globals as it has attributes."""
 REST = dict.fromkeys({name for group in GROUPS for name in group} | {"settings"}, "")
 PUBLIC = {
     "board": "def hardware_id():\n    return 1\n",
     "log": "is_quiet = False\n",
     "settings": "class SettingsError(Exception):\n    pass\ndef load():\n    pass\n",
 }
-SMALL = {**REST, **PUBLIC, "": PACKAGE, "run": RUN, "link": LINK, "flash": FLASH, "check": CHECK}
+SMALL = {**REST, **PUBLIC, "": PACKAGE, "run": RUN, "link": LINK, "flash": FLASH, "notes": NOTES}
+SMALL["check"] = CHECK
 del SMALL["umqtt"]
 
 
@@ -216,7 +224,7 @@ def test_files_that_need_each_other_at_once_end_the_build() -> None:
     """Neither could be loaded first on the board."""
     needs = "from .check import look\ndef read():\n    return look\n"
     with pytest.raises(DataError) as caught:
-        joined({**SMALL, "notes": needs}, UMQTT)
+        joined({**SMALL, "text": needs}, UMQTT)
     assert "it needs a file at once that needs it at once" in caught.value.why
 
 
@@ -257,7 +265,7 @@ def test_what_is_asked_of_a_module_from_outside_keeps_its_name() -> None:
     """Also where no list knows it, and a class of ours has an attribute of that name."""
     text = "import machine\nclass Blinker:\n    level = hue = 1\n"
     text += "def f():\n    return machine.Lamp(1).level, Blinker().hue\n"
-    names = joined({**SMALL, "notes": text}, UMQTT).names
+    names = joined({**SMALL, "text": text}, UMQTT).names
     assert "hue" in names.attributes
     assert "level" not in names.attributes
 
