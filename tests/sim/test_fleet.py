@@ -40,6 +40,14 @@ def test_states_are_the_truth(
     assert tally.beats > nodes
 
 
+@pytest.mark.timeout(300)
+def test_a_seed_is_the_same_fleet_every_time() -> None:
+    """A run that failed can be played again."""
+    first, second = (Fleet(6, 6, 15, by_filter=True).play(0.2)._replace(cpu=0.0) for _ in range(2))
+    assert first == second
+    assert first != Fleet(7, 6, 15, by_filter=True).play(0.2)._replace(cpu=0.0)
+
+
 def kill_any_boot(pulse: Pulse, *_boots: Any) -> Pulse:
     """A last will counts, whichever boot it is of."""
     return replace(pulse, life="offline", wait=None)
