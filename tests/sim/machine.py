@@ -125,7 +125,7 @@ class Machine:
             mock.patch.object(runners, "LoopThread", LoopThread),
             mock.patch.object(handlers, "LoopThread", LoopThread),
             mock.patch.object(calls, "Pool", self._pool),
-            mock.patch.object(loops.Place, "used", lambda _place: LoopThread.used),
+            mock.patch.object(loops.Place, "used", return_value=LoopThread.used),
             mock.patch.object(session, "Connection", self._connection),
             mock.patch.object(opening, "Writer", self._writer),
             mock.patch.dict(failpoint._terms, {"simulated": []}),
