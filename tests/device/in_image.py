@@ -45,9 +45,7 @@ class InImage:
     def __call__(self, script: str) -> str:
         """The script as that board understands it."""
         tree = ast.parse(script)
-        for node in ast.walk(tree):
-            if isinstance(node, ast.ImportFrom):
-                self._import(node)
+        tree.body = [one for node in tree.body for one in self._imported(node)]
         for node in ast.walk(tree):
             self._rename(node)
         return ast.unparse(tree)
@@ -57,19 +55,24 @@ class InImage:
         found = [own.name for own, new in self._names.short.items() if new == short and own.module]
         return next((name for name in found if name[0].isupper()), short)
 
-    def _import(self, node: ast.ImportFrom) -> None:
-        package, _, module = (node.module or "").partition(".")
-        if package != "gwnode":
+    def _imported(self, node: ast.stmt) -> Iterator[ast.stmt]:
+        """A module is the file that it lives in."""
+        package, _, module = (getattr(node, "module", None) or "").partition(".")
+        is_driver = module.startswith("drivers")  # is loaded by its name, and keeps it
+        if not isinstance(node, ast.ImportFrom) or package != "gwnode" or is_driver:
+            yield node
             return
-        if not module:
-            self._modules |= {alias.name for alias in node.names}
-            return
-        assert module in GROUPS[0], f"{module} has a file of its own: import it as a module"
-        node.module = package
         for alias in node.names:
-            owners = [own for own in self._names.short if own.name == alias.name and own.module]
-            (own,) = [own for own in owners if own.module == module] or owners
-            alias.asname, alias.name = alias.name, self._names.short[own]
+            if module:  # a class or function of a module that is loaded always
+                owners = [own for own in self._names.short if own.name == alias.name and own.module]
+                (own,) = [own for own in owners if own.module == module] or owners
+                name = ast.alias(self._names.short[own], alias.name)
+                yield ast.ImportFrom(package, [name], 0)
+                continue
+            self._modules.add(alias.name)
+            home = next((group[0] for group in GROUPS if alias.name in group), alias.name)
+            name = ast.alias(home or package, alias.name)
+            yield ast.ImportFrom(package, [name], 0) if home else ast.Import([name])
 
     def _rename(self, node: ast.AST) -> None:
         known = self._names

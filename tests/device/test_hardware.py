@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import subprocess
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
-Command = tuple[list[str], dict[str, str]]
+if TYPE_CHECKING:
+    from conftest import Start
 
 HEAD = """
 import sys
@@ -18,14 +19,14 @@ folder = sys.argv[1]
 """
 
 
-def play(command: Command, folder: Path, body: str) -> list[str]:
+def play(command: Start, folder: Path, body: str) -> list[str]:
     """The lines that a script on the device's files prints; it must end well."""
     script = folder / "script.py"
-    script.write_text(HEAD + body)
-    words, environment = command
+    words, environment, files, own = command
+    script.write_text(own(HEAD + body))
     done = subprocess.run(
         [*words, script, folder],
-        env={**environment, "PYTHONPATH": str(ROOT / "device")},
+        env={**environment, "PYTHONPATH": str(files)},
         capture_output=True,
         text=True,
         timeout=60,
@@ -43,7 +44,7 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_the_ring_is_what_it_was_in_the_next_boot(command: Command, folder: Path) -> None:
+def test_the_ring_is_what_it_was_in_the_next_boot(command: Start, folder: Path) -> None:
     """Blocks, their order and the losses, read back from files; a damaged block is passed over."""
     sample = "[[{0}, 0, 'c', '', 1.5], [{0} + 1, 0, 'c', '', 2]]"
     play(
@@ -65,7 +66,7 @@ def test_the_ring_is_what_it_was_in_the_next_boot(command: Command, folder: Path
     assert list(folder.glob("ring.[123]")) == []
 
 
-def test_commands_that_acted_are_known_after_a_reboot(command: Command, folder: Path) -> None:
+def test_commands_that_acted_are_known_after_a_reboot(command: Start, folder: Path) -> None:
     """The last sixteen, each with how it ended where that is known."""
     body = "n = notes.Notes(folder, print)\nfor i in range(20):\n    n.remember('c%d' % i, None)\n"
     play(command, folder, body + "n.remember('r', 'DONE')")
@@ -75,7 +76,7 @@ def test_commands_that_acted_are_known_after_a_reboot(command: Command, folder: 
     assert "('r', ('DONE', None))" in line
 
 
-def test_five_crashes_in_a_row_are_safe_mode(command: Command, folder: Path) -> None:
+def test_five_crashes_in_a_row_are_safe_mode(command: Start, folder: Path) -> None:
     """A node whose loop raises starts without drivers the sixth time; one long life ends the count."""
     crash = """
 def turn(self):
@@ -96,7 +97,7 @@ print(run.Runner(folder).node.safe_mode)
     assert play(command, folder, lived)[-1] == "False"
 
 
-def test_a_boot_that_lives_ends_the_count(command: Command, folder: Path) -> None:
+def test_a_boot_that_lives_ends_the_count(command: Start, folder: Path) -> None:
     """After a minute the crashes before it are forgotten, in one write."""
     body = """
 n = notes.Notes(folder, print)
@@ -113,7 +114,7 @@ print(r.notes.bad, notes.Notes(folder, print).bad)
     assert play(command, folder, body)[-2:][-1:] == ["0 0"]
 
 
-def test_flash_that_takes_no_note_is_told(command: Command, folder: Path) -> None:
+def test_flash_that_takes_no_note_is_told(command: Start, folder: Path) -> None:
     """The command acts all the same, and the gateway reads of it."""
     body = """
 from gwnode import flash
@@ -127,7 +128,7 @@ print(r.events)
     assert "notes not written" in play(command, folder, body)[-1]
 
 
-def test_a_driver_that_misbehaves_costs_its_own_channel(command: Command, folder: Path) -> None:
+def test_a_driver_that_misbehaves_costs_its_own_channel(command: Start, folder: Path) -> None:
     """It raises when it is opened, read, or told to act: an event each, and the other one goes on."""
     body = """
 from gwnode import hardware
@@ -162,7 +163,7 @@ for event in events[1:]:
     ]
 
 
-def test_a_sleeper_on_a_pc_sleeps_and_starts_again(command: Command, folder: Path) -> None:
+def test_a_sleeper_on_a_pc_sleeps_and_starts_again(command: Start, folder: Path) -> None:
     """It closes its link, is off for so long, and ends as a restart does; whoever started it starts
     it again."""
     body = """
@@ -177,7 +178,7 @@ except SystemExit as error:
     assert play(command, folder, body)[-1] == "3 True"
 
 
-def test_what_finds_no_memory_is_told(command: Command, folder: Path) -> None:
+def test_what_finds_no_memory_is_told(command: Start, folder: Path) -> None:
     """A message that is given up for want of memory is a trouble that the gateway reads of, once."""
     body = """
 r = run.Runner(folder)
