@@ -19,6 +19,7 @@ from tests.sim.board import Board, Told
 from tests.sim.network import Letter
 
 if TYPE_CHECKING:
+    from tests.sim.machine import Connected
     from tests.sim.world import World
 
 ONCE = ("node_hello", "config_report", "status")
@@ -40,7 +41,8 @@ class Ledger(Told):
         self.acked: set[Key] = set()
         self.receipts = 0
         self.heard_since: float | None = None
-        """Since when the gateway has been connected without a break."""
+        """Since when the gateway has been connected without a break: every deadline starts anew there."""
+        self._heard_on: list[Connected] = []
         self._connection: sqlite3.Connection | None = None
 
     # -- what is seen as it happens ------------------------------------------------------------
@@ -88,8 +90,9 @@ class Ledger(Told):
         if not connected:
             self.heard_since = None
             return
-        if self.heard_since is None:
-            self.heard_since = now
+        wires = list(self._world.machine.wires)
+        if self.heard_since is None or wires != self._heard_on:
+            self.heard_since, self._heard_on = now, wires  # a break may be shorter than we look
         if not self._world.machine.database.exists():
             return
         boards = {board.name: board for board in self._world.boards}
