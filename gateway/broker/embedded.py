@@ -14,6 +14,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import select
 import shutil
 import signal
 import subprocess
@@ -203,33 +204,54 @@ def spawn(binary: str, folder: Path, port: int) -> subprocess.Popen[bytes]:
 
 
 def end_stale(folder: Path, patience: float = 5.0) -> None:
-    """A broker that outlived a killed gateway holds our store: end it, if it is really ours."""
+    """A broker that outlived a killed gateway holds our store and our port: end it, if it is really ours.
+
+    Waits until all its threads are gone. One that is dying has lost its command line, and still listens.
+    """
     file = folder / "pid"
     text = file.read_text().strip() if file.exists() else ""
-    if not text.isdigit() or not _is_ours(text, folder):
-        return
-    log.warning("ending the broker (process %s) that an earlier gateway left behind", text)
     try:
-        os.kill(int(text), signal.SIGKILL)
+        alive = os.pidfd_open(int(text))
+    except (ValueError, OSError):
+        return
+    try:
+        words = _command_line(text)
+        if words and not is_ours(text, folder):
+            return  # the number is somebody else's by now
+        if words:
+            log.warning("ending the broker (process %s) that an earlier gateway left behind", text)
+            _kill(text, folder)
+        gone = select.poll()
+        gone.register(alive, select.POLLIN)
+        gone.poll(patience * 1000)
+    finally:
+        os.close(alive)
+
+
+def _kill(pid: str, folder: Path) -> None:
+    try:
+        os.kill(int(pid), signal.SIGKILL)
     except ProcessLookupError:
         return
     except PermissionError as error:
         raise BrokerError(
-            f"an embedded broker (process {text}) of another user holds {folder}",
+            f"an embedded broker (process {pid}) of another user holds {folder}",
             why="it was left behind by a gateway that was killed",
-            hint=f"sudo kill -9 {text}, then start again",
+            hint=f"sudo kill -9 {pid}, then start again",
         ) from error
-    deadline = time.monotonic() + patience
-    while _is_ours(text, folder) and time.monotonic() < deadline:
-        time.sleep(0.02)
 
 
-def _is_ours(pid: str, folder: Path) -> bool:
-    """True where this process is a broker on that folder; a zombie has no command line any more."""
+def is_ours(pid: str, folder: Path) -> bool:
+    """True where this process is a broker on that folder, and not about to end."""
+    return f"{folder}/nats.conf".encode() in _command_line(pid)
+
+
+def _command_line(pid: str) -> bytes:
+    """Empty for a process that is ending or has ended."""
     try:
-        return f"{folder}/nats.conf".encode() in Path(f"/proc/{pid}/cmdline").read_bytes()
+        return Path(f"/proc/{pid}/cmdline").read_bytes()
     except OSError:
-        return False
+        return b""
 
 
 def find_binary() -> str:

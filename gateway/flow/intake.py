@@ -16,9 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 from gateway.errors import Refusal
 from gateway.failpoint import failpoint
-from gateway.flow.group import Group
+from gateway.flow.group import Group, Linger, is_quiet
 from gateway.flow.lanes import Item, Lanes
-from gateway.flow.linger import Linger, is_quiet
 from gateway.flow.recent import Beats, Buckets
 from gateway.protocol.codec import decode
 from gateway.protocol.messages import Event, NodeHello

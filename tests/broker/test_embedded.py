@@ -330,3 +330,46 @@ def test_a_port_on_which_somebody_listens_is_left_to_him(
         assert f"port {port}, the one of the last run, is somebody else's now" in caplog.text
 
     asyncio.run(run())
+
+
+DYING = """
+import ctypes, platform, sys, threading
+def live():
+    sys.stdin.read()
+threading.Thread(target=live).start()
+ctypes.CDLL(None).syscall({"x86_64": 60, "aarch64": 93}[platform.machine()], 0)  # this thread alone
+"""
+
+
+def test_a_broker_that_is_dying_is_waited_for(tmp_path: Path) -> None:
+    """Killed, it has lost its command line at once, and holds store and port until its last thread is
+    gone: who starts before that would find the port taken, and move away from the nodes."""
+    folder = tmp_path / "broker"
+    folder.mkdir()
+    command = [sys.executable, "-c", DYING, f"{folder}/nats.conf"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE) as dying:
+        (folder / "pid").write_text(f"{dying.pid}\n")
+        until(
+            lambda: not Path(f"/proc/{dying.pid}/cmdline").read_bytes(),
+            what="its first thread's end",
+        )
+        wait = threading.Thread(target=embedded.end_stale, args=(folder, 60.0))
+        wait.start()
+        wait.join(0.3)
+        assert wait.is_alive(), "it has a thread"
+        assert dying.stdin is not None
+        dying.stdin.close()
+        wait.join(30)
+        assert not wait.is_alive()
+
+
+def test_a_number_that_is_somebody_elses_by_now_is_left_alone(tmp_path: Path) -> None:
+    """A process with the number that the last broker had is neither ended nor waited for."""
+    folder = tmp_path / "broker"
+    folder.mkdir()
+    command = [sys.executable, "-c", "import sys; sys.stdin.read()"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE) as other:
+        until(Path(f"/proc/{other.pid}/cmdline").read_bytes, what="its command line")
+        (folder / "pid").write_text(f"{other.pid}\n")
+        embedded.end_stale(folder, 3600.0)
+        assert other.poll() is None

@@ -109,9 +109,8 @@ def day(
         lines += broker_lines(keys, "good")
         (folder / "node" / "ca.der").write_bytes((keys / "ca.der").read_bytes())
     with Mosquitto(folder / "broker", lines=lines) as broker:
-        settings = {"hardware_id": NAME, "interval_s": 60, "trial_s": 1200}
-        settings["mqtt"] = {"host": "localhost", "port": broker.port, "keepalive": 600}
-        settings["mqtt"]["tls"] = bool(keys)
+        link = {"host": "localhost", "port": broker.port, "keepalive": 600, "tls": bool(keys)}
+        settings = {"hardware_id": NAME, "interval_s": 60, "trial_s": 1200, "mqtt": link}
         (folder / "node" / "node.json").write_text(json.dumps(settings))
         gateway = Gateway(broker.port, channels, keys)
         try:

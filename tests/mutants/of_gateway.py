@@ -173,14 +173,14 @@ GATEWAY = (
         "gateway/flow/intake.py",
         "        self._open = False\n        self._next.hurry = True\n",
         "        self._open = False\n",
-        "tests/flow/test_linger.py::test_a_stop_takes_what_waits_along",
+        "tests/flow/test_group.py::test_a_stop_takes_what_waits_along",
     ),
     Defect(
         "beats-wait-in-any-number",
-        "gateway/flow/linger.py",
-        " or waiting >= _MOST",
+        "gateway/flow/group.py",
+        " or waiting >= _MOST_QUIET",
         "",
-        "tests/flow/test_linger.py::test_many_beats_are_company_enough",
+        "tests/flow/test_group.py::test_many_beats_are_company_enough",
     ),
     Defect(
         "a-node-is-judged-while-its-beat-waits",

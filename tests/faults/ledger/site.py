@@ -52,7 +52,7 @@ def kill_embedded(folder: Path) -> None:
     text = (folder / "pid").read_text()
     handle = os.pidfd_open(int(text))
     try:
-        if embedded._is_ours(text.strip(), folder.resolve()):
+        if embedded.is_ours(text.strip(), folder.resolve()):
             signal.pidfd_send_signal(handle, signal.SIGKILL)
     finally:
         os.close(handle)

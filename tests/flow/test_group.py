@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from gateway import Gateway
-from gateway.flow.linger import Linger
+from gateway.flow.group import Linger
 from gateway.testing.process import Peer, hello, until
 
 Make = Callable[..., Gateway]
