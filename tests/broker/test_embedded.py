@@ -349,10 +349,7 @@ def test_a_broker_that_is_dying_is_waited_for(tmp_path: Path) -> None:
     command = [sys.executable, "-c", DYING, f"{folder}/nats.conf"]
     with subprocess.Popen(command, stdin=subprocess.PIPE) as dying:
         (folder / "pid").write_text(f"{dying.pid}\n")
-        until(
-            lambda: not Path(f"/proc/{dying.pid}/cmdline").read_bytes(),
-            what="its first thread's end",
-        )
+        until(lambda: is_gone(dying.pid), what="its first thread's end")
         wait = threading.Thread(target=embedded.end_stale, args=(folder, 60.0))
         wait.start()
         wait.join(0.3)
