@@ -14,7 +14,7 @@ import os
 import threading
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable, Coroutine, Generator
+from collections.abc import Callable, Generator
 from functools import partial
 from typing import Any
 
@@ -43,7 +43,7 @@ class Delivery:
     """One event on its way through one plugin."""
 
     __slots__ = (
-        "attempts", "bound", "claimed", "ended", "error", "event", "item", "node", "over",
+        "attempts", "bound", "claimed", "ended", "error", "event", "item", "longest", "node", "over",
         "place", "plugin", "started", "task", "tx", "used",
     )  # fmt: skip
 
@@ -59,6 +59,8 @@ class Delivery:
         self.ended = False
         self.error: Failure | None = None
         self.started = 0.0
+        self.longest = 0.0
+        """Seconds that it took at most between two waits."""
         self.used = 0.0
         """Seconds of CPU of a plain call in the pool, when it has ended."""
         self.task: asyncio.Task[None] | None = None
@@ -171,25 +173,25 @@ class Runner:
         if not self._take(delivery):
             return
         try:
-            coroutine = delivery.call()
-            try:
-                first = coroutine.send(None)
-            except StopIteration:
+            rest = _first_step(delivery)
+            if rest is None:
                 self._end(delivery, None)
             else:
-                self._task(delivery, _go_on(coroutine, first))
+                self._task(delivery, rest)
         except BaseException as error:  # noqa: BLE001 - a plugin's failure is its own
             self._end(delivery, error)
 
-    def _task(self, delivery: Delivery, coroutine: Awaitable[None] | None) -> None:
-        """A task that goes on with a coroutine; without one it begins the call, when its turn comes:
-        on a loop that is blocked for good it has not begun, and the next thread may have it."""
+    def _task(self, delivery: Delivery, begun: _Rest | None) -> None:
+        """A task that goes on with a call; without one it begins it, when its turn comes: on a loop
+        that is blocked for good it has not begun, and the next thread may have it."""
 
         async def run() -> None:
-            if coroutine is None and not self._take(delivery):
+            if begun is None and not self._take(delivery):
                 return
             try:
-                await (delivery.call() if coroutine is None else coroutine)
+                rest = begun or _first_step(delivery)
+                if rest is not None:
+                    await rest
             except BaseException as error:  # noqa: BLE001 - a plugin's failure is its own
                 self._end(delivery, error)
             else:
@@ -199,12 +201,13 @@ class Runner:
         delivery.task = self.thread.loop.create_task(run())
 
     def _run_plain(self, delivery: Delivery) -> None:
+        error: BaseException | None = None
         try:
             delivery.call()
-        except BaseException as error:  # noqa: BLE001 - a plugin's failure is its own
-            self._end(delivery, error)
-        else:
-            self._end(delivery, None)
+        except BaseException as raised:  # noqa: BLE001 - a plugin's failure is its own
+            error = raised
+        delivery.longest = time.monotonic() - delivery.started
+        self._end(delivery, error)
 
     def _run_in_pool(self, delivery: Delivery) -> None:
         if self._take(delivery):
@@ -252,26 +255,39 @@ class Runner:
 Report = Callable[[list[Delivery]], None]
 
 
-class _go_on:
-    """Goes on, inside a task, with a coroutine that was driven to its first wait without one."""
+def _first_step(delivery: Delivery) -> _Rest | None:
+    """Drive an async call, begun just now, to its first wait, which needs no task; what is left then."""
+    steps = delivery.call().__await__()
+    try:
+        return _Rest(delivery, steps, steps.send(None))
+    except StopIteration:
+        return None
+    finally:
+        delivery.longest = time.monotonic() - delivery.started
 
-    def __init__(self, coroutine: Coroutine[Any, Any, None], first: Any) -> None:
-        self._coroutine = coroutine
+
+class _Rest:
+    """Goes on, inside a task, with a call that was driven to its first wait without one."""
+
+    def __init__(self, delivery: Delivery, steps: Generator[Any, Any, None], first: Any) -> None:
+        self._delivery = delivery
+        self._steps = steps
         self._first = first
 
     def __await__(self) -> Generator[Any, Any, None]:
         waiting = self._first
         while True:
-            problem: BaseException | None = None
-            value = None
+            step: Callable[[Any], Any] = self._steps.send
+            value: Any = None
             try:
                 value = yield waiting
             except BaseException as error:  # noqa: BLE001 - passed on to the plugin's coroutine
-                problem = error
+                step, value = self._steps.throw, error
+            began = time.monotonic()
             try:
-                if problem is None:
-                    waiting = self._coroutine.send(value)
-                else:
-                    waiting = self._coroutine.throw(problem)
+                waiting = step(value)
             except StopIteration:
                 return
+            finally:
+                took = time.monotonic() - began
+                self._delivery.longest = max(self._delivery.longest, took)

@@ -38,10 +38,6 @@ class Pulse:
             self._gaps.append(_Gap(now, now - self._last, spent))
         self._last, self._used = now, used
 
-    def is_calm(self, since: float, now: float) -> bool:
-        """True where it came round all the time since then."""
-        return now - self._last <= LATE and not (self._gaps and self._gaps[-1].end > since)
-
     def stopped_by(self, since: float, used: float, now: float) -> float:
         """For how many seconds a call that began at `since`, and used so much CPU by itself, let nobody
         else run. One that waited, for the lock too, has used next to nothing."""

@@ -17,7 +17,7 @@ from typing import Any
 from gateway.hooks.calls import Delivery, Report, Runner
 from gateway.hooks.failure import Failure
 from gateway.hooks.loops import LoopThread
-from gateway.hooks.pulse import Pulse
+from gateway.hooks.pulse import LATE, Pulse
 from gateway.host.registry import Bound, Plugin
 
 
@@ -102,8 +102,8 @@ class Runners:
 
     def stopped_by(self, delivery: Delivery, now: float) -> float:
         """Seconds for which a call that has ended let nobody else run; 0.0 where it did not."""
-        if self._pulse.is_calm(delivery.started, now):
-            return 0.0
+        if delivery.longest <= LATE:
+            return 0.0  # of many short ones none did it, however busy their loop was
         if delivery.used:
             return self._pulse.stopped_by(delivery.started, delivery.used, now)
         group = delivery.plugin.group

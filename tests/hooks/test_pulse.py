@@ -64,12 +64,3 @@ def test_a_loop_that_computed_while_the_look_was_late_did_it() -> None:
     assert pulse.stopped_on("sums", 0.04, used=1.6, now=0.76) == pytest.approx(0.6)
     assert pulse.stopped_on("waits", 0.04, used=1.01, now=0.76) == 0.0
     assert pulse.stopped_on("sums", 0.755, used=1.6, now=0.76) == 0.0, "it began behind the gap"
-
-
-def test_calm_is_told_without_looking_further() -> None:
-    """A gap of before does not count, one that goes on or has just ended does."""
-    pulse = Pulse(0.0)
-    looks(pulse, 0.05, 0.8, 0.85)
-    assert pulse.is_calm(since=0.81, now=0.86)
-    assert not pulse.is_calm(since=0.7, now=0.86)
-    assert not pulse.is_calm(since=0.81, now=0.85 + LATE + 0.01)

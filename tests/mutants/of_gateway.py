@@ -169,6 +169,13 @@ GATEWAY = (
         "tests/faults/test_hostile_plugins.py::test_the_breaker_shows_who_lets_nobody_else_run",
     ),
     Defect(
+        "a-busy-loop-blames-each-of-its-calls",
+        "gateway/hooks/runners.py",
+        "        if delivery.longest <= LATE:\n",
+        "        if False:\n",
+        "tests/hooks/test_turns.py::test_a_busy_plugin_is_not_blamed_for_a_busy_gateway",
+    ),
+    Defect(
         "a-stop-forgets-beats-that-wait",
         "gateway/flow/intake.py",
         "        self._open = False\n        self._next.hurry = True\n",
