@@ -216,11 +216,11 @@ def end_stale(folder: Path, patience: float = 5.0) -> None:
         return
     try:
         words = _command_line(text)
-        if words and not is_ours(text, folder):
+        if words and not _is_on(folder, words):
             return  # the number is somebody else's by now
         if words:
             log.warning("ending the broker (process %s) that an earlier gateway left behind", text)
-            _kill(text, folder)
+            _kill(alive, text, folder)
         gone = select.poll()
         gone.register(alive, select.POLLIN)
         gone.poll(patience * 1000)
@@ -228,9 +228,10 @@ def end_stale(folder: Path, patience: float = 5.0) -> None:
         os.close(alive)
 
 
-def _kill(pid: str, folder: Path) -> None:
+def _kill(process: int, pid: str, folder: Path) -> None:
+    """By its handle: the number may be another one's at any moment."""
     try:
-        os.kill(int(pid), signal.SIGKILL)
+        signal.pidfd_send_signal(process, signal.SIGKILL)
     except ProcessLookupError:
         return
     except PermissionError as error:
@@ -243,7 +244,11 @@ def _kill(pid: str, folder: Path) -> None:
 
 def is_ours(pid: str, folder: Path) -> bool:
     """True where this process is a broker on that folder, and not about to end."""
-    return f"{folder}/nats.conf".encode() in _command_line(pid)
+    return _is_on(folder, _command_line(pid))
+
+
+def _is_on(folder: Path, words: bytes) -> bool:
+    return f"{folder}/nats.conf".encode() in words
 
 
 def _command_line(pid: str) -> bytes:

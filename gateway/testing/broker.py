@@ -18,15 +18,9 @@ from typing import Self
 
 from gateway.broker.choose import speaks_mqtt
 from gateway.broker.embedded import find_binary, spawn
+from gateway.broker.ports import free_port as free_port
 
 _PATIENCE = 15.0
-
-
-def free_port() -> int:
-    """A port that nobody listens on right now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 class Broker:
