@@ -140,10 +140,14 @@ class LoopThread:
         self.loop.call_later(_TICK, self._beat)
 
 
+SIDE_BY_SIDE = 4
+"""Plain calls of one plugin that are out at once, and threads for them."""
+
+
 class Pool:
     """A few daemon threads, made when needed, for functions that may block."""
 
-    def __init__(self, name: str, size: int = 4, most: int = 64) -> None:
+    def __init__(self, name: str, size: int = SIDE_BY_SIDE, most: int = 64) -> None:
         self._name = name
         self._size = size
         self._most = most

@@ -15,11 +15,12 @@ from collections import deque
 from collections.abc import Callable
 from typing import Generic, TypeVar
 
+from gateway.hooks.loops import SIDE_BY_SIDE
+
 T = TypeVar("T")
 
 _QUIET = 1.0
 """Seconds without a call at work, after which they may begin side by side again."""
-_MOST = 4
 
 
 class Turns(Generic[T]):
@@ -56,11 +57,11 @@ class Turns(Generic[T]):
         """None is at work: the next one, or all that may when that has been so for long enough."""
         with self._lock:
             self.resting = False
-            self._fill(1 if now < self._quiet_at else _MOST)
+            self._fill(1 if now < self._quiet_at else SIDE_BY_SIDE)
             self.resting = now < self._quiet_at
 
-    def _fill(self, most: int = _MOST) -> None:
-        while most and not self.resting and self._queue and len(self._out) < _MOST:
+    def _fill(self, most: int = SIDE_BY_SIDE) -> None:
+        while most and not self.resting and self._queue and len(self._out) < SIDE_BY_SIDE:
             call = self._queue.popleft()
             self._out.add(call)
             self._begin(call)
