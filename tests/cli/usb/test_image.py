@@ -101,11 +101,15 @@ def files(folder: Path) -> list[Path]:
 
 
 def test_a_folder_that_is_no_image_is_left_alone(image: Image, tmp_path: Path) -> None:
-    """Somebody's own files are not replaced: exit code 65, and they are named."""
+    """Somebody's own files are not replaced, nor names that lie beside them: exit code 65, and they are
+    named."""
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine/photos").touch()
+    names = tmp_path / "mine.names.json"
+    names.write_text("{}")
     done = image("--kind", "mpy", "--out", "mine")
     assert done.returncode == 65
+    assert names.read_text() == "{}", "they belong to what is there"
     assert "error: mine is no image, and would be replaced" in done.stderr
     assert "why:   there is photos in it" in done.stderr
     assert [path.name for path in (tmp_path / "mine").iterdir()] == ["photos"]

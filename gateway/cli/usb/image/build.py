@@ -107,9 +107,9 @@ def build(kind: str, out: Path, say: Say = lambda _step, _text: None) -> Image:
             if kind == "frozen":
                 manifest = _MANIFEST.format(path=out.resolve() / "manifest.py", package=PACKAGE)
                 (folder / "manifest.py").write_text(manifest)
+            _put(fresh, out)  # first: where it is refused, the names of what is there stay
             names = out.with_name(f"{out.name}.names.json")
             names.write_text(json.dumps(made.names.functions(), indent=0, sort_keys=True) + "\n")
-            _put(fresh, out)
     except OSError as error:
         raise GatewayError(
             f"the image cannot be written to {out}",

@@ -6,7 +6,6 @@ end.
 
 from __future__ import annotations
 
-import json
 import shlex
 import sys
 from pathlib import Path
@@ -100,15 +99,16 @@ def _following(made: Image) -> list[str]:
 
 
 def _explain(names: Path) -> None:
+    import msgspec
+
     from gateway.cli.usb.image.explain import explained
 
     try:
-        functions = json.loads(names.read_text("utf-8"))
-        assert isinstance(functions, dict)
-    except (OSError, ValueError, AssertionError) as error:
+        functions = msgspec.json.decode(names.read_bytes(), type=dict[str, list[str]])
+    except (OSError, ValueError, msgspec.DecodeError) as error:
         raise DataError(
             f"{names} has no names of an image",
-            why=str(error) or "it is no JSON object",
+            why=str(error),
             hint="the file that ends with .names.json lies beside the image",
         ) from error
     if sys.stdin.isatty():
