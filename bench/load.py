@@ -2,7 +2,7 @@
 
     python -m bench.load PORT beats COUNT NODES          publish beats as fast as they are taken
     python -m bench.load PORT status COUNT NODES         the same with status messages
-    python -m bench.load PORT paced COUNT RATE KIND NODES BOOT   the same at a rate
+    python -m bench.load PORT paced COUNT RATE KIND NODES BOOT [FIRST]   the same at a rate, numbers from FIRST
     python -m bench.load PORT pour COUNT RATE NODES BOOT COUNT tallies and as many beats, RATE of both a second
     python -m bench.load PORT hellos COUNT RATE PREFIX   say hello, wait for each receipt; rate 0: at once
     python -m bench.load PORT storm COUNT SECONDS PREFIX as many connections, a hello and a receipt each
@@ -146,10 +146,10 @@ class Receipts:
         return max((self.got[n] - at for n, at in zip(said, due, strict=True)), default=0.0)
 
 
-def build(kind: str, count: int, nodes: int, boot: int) -> list[bytes]:
-    """Beats or status messages of `nodes` nodes in turn, in one boot of theirs."""
+def build(kind: str, count: int, nodes: int, boot: int, first: int = 1) -> list[bytes]:
+    """Beats or status messages of `nodes` nodes in turn, in one boot of theirs, numbered from `first`."""
     make = wire.beat if kind == "beats" else wire.status
-    return [make(f"bench-{n % nodes}", n // nodes + 1, n, boot) for n in range(count)]
+    return [make(f"bench-{n % nodes}", n // nodes + first, n, boot) for n in range(count)]
 
 
 def backlog(port: int, kind: str, count: int, nodes: int) -> None:
@@ -169,9 +169,9 @@ def backlog(port: int, kind: str, count: int, nodes: int) -> None:
     print(json.dumps({"sent": count, "seconds": took, "idle": idle}))
 
 
-def paced(port: int, count: int, rate: float, kind: str, nodes: int, boot: int) -> None:
-    """Publish `count` messages of `nodes` nodes at `rate` a second."""
-    packets = build(kind, count, nodes, boot)
+def paced(port: int, count: int, rate: float, kind: str, *numbers: int) -> None:
+    """Publish `count` messages at `rate` a second; `numbers`: nodes, boot and perhaps the first number."""
+    packets = build(kind, count, *numbers)
     peer = Peer(port, wire.connect("bench-paced"))
     crowd = Crowd()
     crowd.join(peer)
@@ -266,8 +266,8 @@ def main() -> None:
     if name in ("beats", "status"):
         backlog(int(port), name, int(count), int(amount))
     elif name == "paced":
-        kind, nodes, boot = rest
-        paced(int(port), int(count), float(amount), kind, int(nodes), int(boot))
+        kind, *numbers = rest
+        paced(int(port), int(count), float(amount), kind, *map(int, numbers))
     elif name == "pour":
         pour(int(port), int(count), float(amount), *map(int, rest))
     elif name == "hellos":
