@@ -6,6 +6,7 @@ end.
 
 from __future__ import annotations
 
+import json
 import shlex
 import sys
 from pathlib import Path
@@ -99,18 +100,28 @@ def _following(made: Image) -> list[str]:
 
 
 def _explain(names: Path) -> None:
-    import msgspec
-
     from gateway.cli.usb.image.explain import explained
 
-    try:
-        functions = msgspec.json.decode(names.read_bytes(), type=dict[str, list[str]])
-    except (OSError, ValueError, msgspec.DecodeError) as error:
-        raise DataError(
-            f"{names} has no names of an image",
-            why=str(error),
-            hint="the file that ends with .names.json lies beside the image",
-        ) from error
+    functions = _functions(names)
     if sys.stdin.isatty():
         click.echo("paste the traceback, then Ctrl-D", err=True)
     click.echo(explained(sys.stdin.read(), functions), nl=False)
+
+
+def _functions(names: Path) -> dict[str, list[str]]:
+    """What `build` wrote beside the image. Raises DataError."""
+    try:
+        found = json.loads(names.read_text("utf-8"))
+    except (OSError, ValueError) as error:
+        raise _no_names(names, str(error)) from error
+    if not isinstance(found, dict):
+        raise _no_names(names, "it is no JSON object")
+    return found
+
+
+def _no_names(names: Path, why: str) -> DataError:
+    return DataError(
+        f"{names} has no names of an image",
+        why=why,
+        hint="the file that ends with .names.json lies beside the image",
+    )
