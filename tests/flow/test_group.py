@@ -90,6 +90,7 @@ def test_a_beat_that_is_news_does_not_wait(make: Make, peer: Peer) -> None:
     until(lambda: lives(gateway) == ["online"], what="the node's return")
     beat(peer, "stranger", 1)
     until(lambda: len(lives(gateway)) == 2, what="a node that was never seen")
+    assert waits(gateway, 0), "both are acknowledged"
 
 
 def test_a_stop_takes_what_waits_along(make: Make, peer: Peer) -> None:
