@@ -88,7 +88,7 @@ class Commits:
         if item.reserved is not None:
             self._parts.roster.release(item.reserved)
         if unit.node is not unit.before:
-            self._parts.roster.put(unit.node)
+            self._parts.roster.put(unit.before, unit.node)
             lane = nodes.lane_of(unit.node)
             for old in unit.left:
                 self._lanes.merge(old, lane)

@@ -110,7 +110,7 @@ class PluginBench:
         wanted = fields if node.known else {"lifecycle_state": "REGISTERED_BACKEND", **fields}
         after = nodes.patched(node, wanted, self.now)
         nodes.write(self._db, node, after)
-        self.roster.put(after)
+        self.roster.put(node, after)
         return after
 
     def say(self, topic: str, payload: Mapping[str, Any] | bytes, **source: Any) -> Node:
@@ -201,7 +201,7 @@ class PluginBench:
         unit.apply(self._db, self.now)
         self._db.execute("COMMIT")
         if unit.node is not before:
-            self.roster.put(unit.node)
+            self.roster.put(before, unit.node)
         self.writes = len(tx.writes) + bool(tx.node_changes)
         self.sent += [
             Sent(t, json.loads(body or b"{}"), options) for t, body, options in tx.publishes

@@ -110,6 +110,40 @@ def test_a_late_call_is_made_once(make: Make, peer: Peer) -> None:
     assert len(calls) == 1
 
 
+PATIENT = """
+import asyncio, os
+@hookimpl
+async def node_hello(event, tx):
+    while not os.path.exists({gate!r}):
+        await asyncio.sleep(0.01)
+    tx.set_node(name="tank")
+"""
+
+
+@pytest.mark.usefixtures("late_answers")
+def test_a_late_call_leaves_what_came_meanwhile(make: Make, peer: Peer, tmp_path: Path) -> None:
+    """It ends while another commit of its node is under way: what that one said of the node stays, in
+    memory too. A node was taken for online there, was offline on disk, and stayed so for ever."""
+    gate = tmp_path / "gate"
+    body = PATIENT.format(gate=str(gate))
+    gateway = running(make, plugins__dirs=plugin(tmp_path, "patient", body))
+    peer.say(HELLO, hello("n", boot_id="b1b1b1b1", seq=1))
+    until(lambda: gateway.facts()["retrying"] == 1, what="a call that is late")
+    life = "SELECT life FROM nodes"
+    until(lambda: rows(tmp_path, life) == [("online",)], what="the node online")
+    until(lambda: gateway.left == 0, what="nothing else under way")
+    peer.say("hydro/gh-temp/zn-temp/n/lwt", {"status": "OFFLINE", "boot_id": "b1b1b1b1"})
+    until(lambda: rows(tmp_path, life) == [("offline",)], what="the will on disk")
+    gate.touch()  # the gateway's loop has not heard of that commit yet
+    until(lambda: rows(tmp_path, "SELECT name FROM nodes") == [("tank",)], what="the late effect")
+    until(lambda: gateway.facts()["retrying"] == 0, what="its end")
+    assert gateway._engine is not None
+    node = gateway._engine.opened.roster.find("n")
+    assert node is not None
+    assert (node.life, node.name) == ("offline", "tank")
+    assert rows(tmp_path, life) == [("offline",)]
+
+
 FUSSY = (
     "seen = []\n@hookimpl\ndef node_hello(event, tx):\n    seen.append(1)\n"
     "    if len(seen) < 3:\n        raise ValueError('not yet')\n"

@@ -33,7 +33,7 @@ def register(db: sqlite3.Connection, roster: nodes.Roster, hardware_id: str, at:
     changes = {"uid": f"nd-{hardware_id}".lower(), "hardware_id": hardware_id}
     after = nodes.patched(before, changes | {"lifecycle_state": "REGISTERED_BACKEND"}, at)
     nodes.write(db, before, after)
-    roster.put(after)
+    roster.put(before, after)
     return after
 
 
@@ -56,6 +56,35 @@ def test_only_what_differs_is_written(db: sqlite3.Connection) -> None:
     assert db.execute("SELECT name, life, updated_at FROM nodes").fetchall() == [
         ("tank", "online", 2.0)
     ]
+
+
+def test_memory_takes_over_what_disk_does(db: sqlite3.Connection) -> None:
+    """Two events of one node began with the same picture of it, as a late call and the node's next message
+    do: each leaves in memory and on disk what it changed, and nothing of what it only saw."""
+    roster, again = nodes.Roster(), nodes.Roster()
+    seen = register(db, roster, "hw", 1.0)
+    for changes in ({"life": "offline"}, {"desired_revision": 7}):
+        after = nodes.patched(seen, changes, 2.0)
+        nodes.write(db, seen, after)
+        roster.put(seen, after)
+    again.load(db)
+    node = roster.get(seen.id)
+    assert node == again.get(seen.id)
+    assert node is not None
+    assert (node.life, node.desired_revision) == ("offline", 7)
+
+
+def test_a_forgotten_node_does_not_come_back(db: sqlite3.Connection) -> None:
+    """An event that was under way when its node was forgotten changes nothing, in memory as on disk."""
+    roster, again = nodes.Roster(), nodes.Roster()
+    seen = register(db, roster, "hw", 1.0)
+    nodes.delete(db, seen.id)
+    roster.forget(seen.id)
+    after = nodes.patched(seen, {"life": "offline"}, 2.0)
+    nodes.write(db, seen, after)
+    roster.put(seen, after)
+    again.load(db)
+    assert roster.all() == again.all() == []
 
 
 def test_a_name_is_one_nodes(db: sqlite3.Connection) -> None:

@@ -128,7 +128,7 @@ class Plan:
             )
         else:
             self._outbox.append(number)
-            self._roster.put(nodes.patched(node, changes, NOW))
+            self._roster.put(node, nodes.patched(node, changes, NOW))
         unit.effects.append(effect)
 
     def _retry(self) -> Operation:
