@@ -1,7 +1,8 @@
 """Many events' work in one commit, and what memory does when it is on disk.
 
 Rules of this file. What ends within one turn of the loop shares a commit. The roster, the outbox and
-the lanes follow the disk: nothing of a unit is visible before its commit has returned.
+the lanes follow the disk: nothing of a unit is visible before its commit has returned. A node has one
+unit under way: a late call's waits for that of the node's next message, and begins with what it left.
 """
 
 from __future__ import annotations
@@ -32,16 +33,25 @@ class Commits:
         self._on_done = on_done
         self._loop = asyncio.get_running_loop()
         self._finished: list[Unit] = []
+        self._nodes: dict[int, list[Unit] | None] = {}
+        """Nodes with a unit under way, and the units that wait for it."""
         self._under_way = 0
         self.events = 0
 
     @property
     def idle(self) -> bool:
         """True where everything that ended is on disk."""
-        return not (self._finished or self._under_way)
+        return not (self._finished or self._under_way or self._nodes)
 
     def queue(self, unit: Unit) -> None:
         """Commit this unit together with whatever else ends in this turn of the loop."""
+        node = unit.before.id
+        if node in self._nodes:
+            waiting = self._nodes[node] = self._nodes[node] or []
+            waiting.append(unit)
+            return
+        if node:
+            self._nodes[node] = None
         self._finished.append(unit)
         if len(self._finished) == 1:
             self._loop.call_soon(self._commit)
@@ -106,3 +116,12 @@ class Commits:
             self._lanes.push_ahead(Item(row))
         self._parts.on_event(unit)
         unit.close()
+        self._go_on(unit.before.id)
+
+    def _go_on(self, node: int) -> None:
+        """The units that waited for this node's turn, with the node as it is now."""
+        waiting = self._nodes.pop(node, None) or []
+        now = self._parts.roster.get(node)
+        for unit in waiting:
+            unit.rebase(now or unit.before)
+            self.queue(unit)

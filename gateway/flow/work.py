@@ -103,6 +103,10 @@ class Unit:
         self.changes: list[journal.Row] = []
         self.kept: list[journal.Delivery] = []
 
+    def rebase(self, node: Node) -> None:
+        """The node has changed before this unit was begun."""
+        self.before = self.node = node
+
     def close(self) -> None:
         """It is over: what leads back to it is cut, or only the collector could free the event."""
         self.change_row, self.fail_row = None, _no_row

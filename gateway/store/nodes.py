@@ -78,13 +78,9 @@ class Roster:
                 del self._reserved[name]
 
     def put(self, before: Node, after: Node) -> None:
-        """What one event made of a node was committed: only that is taken over, as on disk. Beside a
-        late call of an earlier event the node may have changed since `before`, or been forgotten."""
-        now = self._by_id.get(after.id)
-        if now is before or not before.known:
+        """A change of this node was committed; one that was forgotten meanwhile is on disk no more."""
+        if not before.known or after.id in self._by_id:
             self._keep(after)
-        elif now is not None:
-            self._keep(msgspec.structs.replace(now, **changed(before, after)))
 
     def forget(self, node_id: int) -> None:
         """The node's row was deleted."""
@@ -113,27 +109,25 @@ def patched(node: Node, changes: Mapping[str, Any], now: float) -> Node:
     return msgspec.structs.replace(node, known=True, created_at=created, updated_at=now, **changes)
 
 
-def changed(before: Node, after: Node) -> dict[str, Any]:
-    """The fields that differ, with their values after."""
-    pairs = ((name, getattr(after, name)) for name in (*NODE_FIELDS, "updated_at"))
-    return {name: value for name, value in pairs if getattr(before, name) != value}
-
-
 def write(connection: Connection, before: Node, after: Node) -> None:
     """Write a node: insert where `before` is not known, else what differs.
 
     Raises sqlite3.IntegrityError where a name is taken (the event is then run again).
     """
     if not before.known:
-        row = [getattr(after, name) for name in _FIELDS]
+        values = [getattr(after, name) for name in _FIELDS]
         marks = ",".join("?" * len(_FIELDS))
-        connection.execute(f"INSERT INTO nodes ({', '.join(_FIELDS)}) VALUES ({marks})", row)
+        connection.execute(f"INSERT INTO nodes ({', '.join(_FIELDS)}) VALUES ({marks})", values)
     else:
-        values = changed(before, after)
-        if values:
-            sets = ", ".join(f"{name} = ?" for name in values)
-            words = (*values.values(), after.id)
-            connection.execute(f"UPDATE nodes SET {sets} WHERE id = ?", words)
+        names = [
+            name
+            for name in (*NODE_FIELDS, "updated_at")
+            if getattr(before, name) != getattr(after, name)
+        ]
+        if names:
+            sets = ", ".join(f"{name} = ?" for name in names)
+            values = [getattr(after, name) for name in names]
+            connection.execute(f"UPDATE nodes SET {sets} WHERE id = ?", (*values, after.id))
     had = names_of(before) if before.known else []
     for name in names_of(after):
         if name in had:

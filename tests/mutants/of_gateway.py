@@ -293,10 +293,10 @@ GATEWAY = (
         "tests/flow/test_outbox.py::test_a_forgotten_nodes_messages_do_not_leave",
     ),
     Defect(
-        "late-call-takes-all-of-the-node",
-        "gateway/store/nodes.py",
-        "        if now is before or not before.known:\n",
-        "        if True:\n",
+        "two-commits-of-one-node-at-once",
+        "gateway/flow/commit.py",
+        "        if node in self._nodes:\n",
+        "        if False:\n",
         "tests/flow/test_retries.py::test_a_late_call_leaves_what_came_meanwhile",
     ),
 )

@@ -58,22 +58,6 @@ def test_only_what_differs_is_written(db: sqlite3.Connection) -> None:
     ]
 
 
-def test_memory_takes_over_what_disk_does(db: sqlite3.Connection) -> None:
-    """Two events of one node began with the same picture of it, as a late call and the node's next message
-    do: each leaves in memory and on disk what it changed, and nothing of what it only saw."""
-    roster, again = nodes.Roster(), nodes.Roster()
-    seen = register(db, roster, "hw", 1.0)
-    for changes in ({"life": "offline"}, {"desired_revision": 7}):
-        after = nodes.patched(seen, changes, 2.0)
-        nodes.write(db, seen, after)
-        roster.put(seen, after)
-    again.load(db)
-    node = roster.get(seen.id)
-    assert node == again.get(seen.id)
-    assert node is not None
-    assert (node.life, node.desired_revision) == ("offline", 7)
-
-
 def test_a_forgotten_node_does_not_come_back(db: sqlite3.Connection) -> None:
     """An event that was under way when its node was forgotten changes nothing, in memory as on disk."""
     roster, again = nodes.Roster(), nodes.Roster()
