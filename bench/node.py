@@ -11,11 +11,11 @@ import ast
 import os
 import statistics
 import subprocess
-import sys
 import tempfile
 from pathlib import Path
 from typing import Any
 
+from gateway.cli.fleet import find_micropython
 from gateway.testing.broker import Mosquitto
 
 ROOT = Path(__file__).parents[1]
@@ -83,7 +83,8 @@ said([time.ticks_ms() - start, marks])
 
 def play(body: str, port: int, count: int) -> list[Any]:
     """Run it in MicroPython; the numbers that it prints."""
-    binary = Path(sys.executable).parent / "micropython"
+    binary = find_micropython()
+    assert binary is not None
     done = subprocess.run(
         [binary, "-X", f"heapsize={HEAP}", "-c", COMMON + body, str(port), str(count)],
         env={"MICROPYPATH": f"{ROOT / 'device'}:{UMQTT}:.frozen"},

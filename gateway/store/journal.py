@@ -15,8 +15,9 @@ from gateway.store.sqlite import Connection
 
 WAITING, DONE, GATHERED = 0, 1, 2
 BACKLOG, RETAINED, REPLAYED = 1, 2, 4
-LEAST = 1000
-"""Rows that pruning leaves: as many as a broker keeps for us, by its own settings."""
+LEAST = 5000
+"""Rows that pruning leaves: a broker keeps 1,000 for each of our two sessions by our own settings, and each of
+them may have made a row that tells plugins what it changed."""
 
 COLUMNS = "id, at, observed, session, class, kind, lane, topic, payload, crc, flags, copies, first_seq, dedupe"
 _LANE_OF = (

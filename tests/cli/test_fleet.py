@@ -35,6 +35,19 @@ def nodes(
     found.stop()
 
 
+def test_micropython_may_be_another_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """MICROPYTHON names the interpreter; what cannot be run is refused, not passed over in silence."""
+    binary = tmp_path / "micropython"
+    monkeypatch.setenv("MICROPYTHON", str(binary))
+    for _ in range(2):  # there is none, and then one that cannot be run
+        with pytest.raises(GatewayError) as caught:
+            fleet.find_micropython()
+        assert str(binary) in caught.value.what
+        binary.touch()
+    binary.chmod(0o755)
+    assert fleet.find_micropython() == binary
+
+
 def test_the_same_hardware_is_found_again(tmp_path: Path) -> None:
     """A second run gets the folders of the first, and more only where it wants more."""
     first = fleet.make_folders(tmp_path, 2, BROKER)

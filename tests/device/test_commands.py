@@ -3,6 +3,7 @@
 import json
 import struct
 
+from gwnode import protocol
 from rig import HARDWARE, SECRET, TEMP, UNIX, Rig
 
 
@@ -282,10 +283,20 @@ def test_a_board_with_narrow_floats_checks_the_same_signature():
     narrow = Narrow()
     commands.json, real = narrow, commands.json
     try:
-        for number, value in enumerate((0.1, 16777217.5, 1.23456789012345, 5e-324, 1e300)):
-            params = {"ml": value, "more": [value, {"x": -value}]}
-            (answer,) = rig.command("report_config", cmd_id="f%d" % number, params=params)
-            assert answer["status"] == "DONE", value
+        for number, value in enumerate(
+            ("0.1", "16777217.5", "1.23456789012345", "5e-324", "1e300")
+        ):
+            # as a text, because the interpreter here may have no number for it either
+            text = '{"cmd": "report_config", "cmd_id": "f%d", "ts": %d, ' % (
+                number,
+                rig.node.unix(rig.now),
+            )
+            text += '"params": {"ml": %s, "more": [%s, {"x": -%s}]}' % (value, value, value)
+            sig = protocol.sign_command(SECRET, protocol.scan((text + "}").encode()))
+            text += ', "sig": "%s"}' % sig
+            rig.message(rig.node.topic("command", "system"), text.encode())
+            answer = rig.heard("command_response")[-1]
+            assert (answer["cmd_id"], answer["status"]) == ("f%d" % number, "DONE"), value
     finally:
         commands.json = real
     assert narrow.narrowed > 9

@@ -11,18 +11,17 @@ import pytest
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
-MICROPYTHON = Path(sys.executable).parent / "micropython"
 
 
 @pytest.mark.parametrize("interpreter", ["cpython", "micropython"])
-def test_the_node_reads_the_wire_as_the_gateway_does(interpreter: str) -> None:
+def test_the_node_reads_the_wire_as_the_gateway_does(
+    request: pytest.FixtureRequest, interpreter: str
+) -> None:
     """Canonical forms, signatures, envelopes, refusal words and the field's traffic: all as the data
     says, in both interpreters."""
     words = [sys.executable]
     if interpreter == "micropython":
-        if not MICROPYTHON.exists():
-            pytest.skip("there is no MicroPython wheel for this platform")
-        words = [str(MICROPYTHON), "-X", "heapsize=2M"]
+        words = [request.getfixturevalue("micropython"), "-X", "heapsize=2M"]
     done = subprocess.run(
         [
             *words,

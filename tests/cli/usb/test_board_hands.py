@@ -28,20 +28,14 @@ from gateway.testing.process import GatewayProcess, until
 from gateway.testing.usb import UsbBoard
 
 ROOT = Path(__file__).resolve().parents[3]
-MICROPYTHON = Path(sys.executable).parent / "micropython"
 
-pytestmark = [
-    pytest.mark.skipif(
-        not MICROPYTHON.exists(), reason="this machine has no wheel of the MicroPython interpreter"
-    ),
-    pytest.mark.timeout(300),
-]
+pytestmark = pytest.mark.timeout(300)
 
 
 @pytest.fixture
-def board(tmp_path: Path) -> Iterator[UsbBoard]:
+def board(micropython: str, tmp_path: Path) -> Iterator[UsbBoard]:
     """A board with MicroPython and nothing else."""
-    with UsbBoard(MICROPYTHON, tmp_path / "board") as found:
+    with UsbBoard(Path(micropython), tmp_path / "board") as found:
         yield found
 
 

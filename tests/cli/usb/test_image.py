@@ -18,7 +18,6 @@ from gateway.testing.process import GatewayProcess
 from gateway.testing.usb import UsbBoard
 
 ROOT = Path(__file__).resolve().parents[3]
-MICROPYTHON = Path(sys.executable).parent / "micropython"
 HARDWARE = "esp32-00d0de000002"
 MACHINE = """
 import sys
@@ -162,8 +161,9 @@ def test_what_is_missing_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Pat
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.skipif(not MICROPYTHON.exists(), reason="this machine has no MicroPython")
-def test_a_traceback_of_a_board_is_turned_back(image: Image, tmp_path: Path) -> None:
+def test_a_traceback_of_a_board_is_turned_back(
+    micropython: str, image: Image, tmp_path: Path
+) -> None:
     """The crash that a real node keeps on its flash has short names, and --explain has its own ones."""
     assert image("--out", "small").returncode == 0
     (tmp_path / "board").mkdir()
@@ -171,7 +171,7 @@ def test_a_traceback_of_a_board_is_turned_back(image: Image, tmp_path: Path) -> 
     settings = {"hardware_id": HARDWARE, "mqtt": {"host": "127.0.0.1", "port": 1}}
     (tmp_path / "board/node.json").write_text(json.dumps(settings))
     subprocess.run(
-        [MICROPYTHON, "small/main.py", "--dir", "board"],
+        [micropython, "small/main.py", "--dir", "board"],
         cwd=tmp_path,
         env={"MICROPYPATH": f"{tmp_path}:{tmp_path / 'small'}:.frozen"},
         capture_output=True,
@@ -195,17 +195,16 @@ def test_a_traceback_of_a_board_is_turned_back(image: Image, tmp_path: Path) -> 
     assert "small/main.py has no names of an image" in refused.stderr
 
 
-@pytest.mark.skipif(not MICROPYTHON.exists(), reason="this machine has no MicroPython")
 @pytest.mark.timeout(300)
 def test_a_board_with_an_image_is_provisioned(
-    gateway: GatewayProcess, image: Image, tmp_path: Path
+    gateway: GatewayProcess, micropython: str, image: Image, tmp_path: Path
 ) -> None:
     """Who runs an image gets his settings from `gateway node provision`, judged by the image itself, and
     registers. `gateway node deploy` does not put files beside it."""
     copy = json.loads(image("--out", "small", "--json").stdout)["next"][0].split()
     settings = tmp_path / "my-node.json"
     settings.write_text(json.dumps({"hardware_id": HARDWARE, "interval_s": "soon"}))
-    with UsbBoard(MICROPYTHON, tmp_path / "board") as board:
+    with UsbBoard(Path(micropython), tmp_path / "board") as board:
         assert copy.pop() == ":"
         words = [sys.executable, "-m", "mpremote", "connect", board.device, *copy[1:]]
         words.append(":./")  # a board's root has an empty name, a folder of a PC has not

@@ -17,22 +17,16 @@ from gateway.testing.process import GatewayProcess, until
 from gateway.testing.usb import UsbBoard
 
 ROOT = Path(__file__).resolve().parents[3]
-MICROPYTHON = Path(sys.executable).parent / "micropython"
 HARDWARE = "esp32-00d0de000001"
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 
-pytestmark = [
-    pytest.mark.skipif(
-        not MICROPYTHON.exists(), reason="this machine has no wheel of the MicroPython interpreter"
-    ),
-    pytest.mark.timeout(300),  # a dozen Pythons start one after the other
-]
+pytestmark = pytest.mark.timeout(300)  # a dozen Pythons start one after the other
 
 
 @pytest.fixture
-def board(tmp_path: Path) -> Iterator[UsbBoard]:
+def board(micropython: str, tmp_path: Path) -> Iterator[UsbBoard]:
     """A board with MicroPython and nothing else."""
-    with UsbBoard(MICROPYTHON, tmp_path / "board") as found:
+    with UsbBoard(Path(micropython), tmp_path / "board") as found:
         yield found
 
 
