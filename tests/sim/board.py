@@ -107,9 +107,7 @@ class Board:
     def do(self, event: tuple[Any, ...]) -> None:
         """An event and all that follows from it; then the alarm for what is due next."""
         node, now, events = self.node, self.now, [event]
-        store = node.store
         for one in events:  # what is found is appended
-            trial = store.trial
             for action in node.step(one, now):
                 if self.cuts and self.chance.random() < self.cuts:
                     self.reboot_in(self.chance.uniform(0.1, 20.0))
@@ -119,8 +117,6 @@ class Board:
                     return
                 if found is not None:
                     events.append(found)
-            if trial is not None and store.good is trial:
-                self.proved.add((trial.revision, trial.sha))
         self._set_alarm(node, now)
 
     def _set_alarm(self, node: Node, now: int) -> None:
@@ -226,6 +222,8 @@ class Board:
     def _record(self, content: bytes) -> None:
         if not self.full:
             self.record = content
+        good = self.node.store.good  # at once: power may go before anybody hears of it
+        self.proved.add((good.revision, good.sha))
 
     def _close(self) -> None:
         if self.wire is not None:
