@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import logging
 import os
+import re
 import signal
 import socket
 import struct
@@ -132,6 +133,50 @@ def test_a_port_that_somebody_takes_at_the_last_moment(
             async with running(tmp_path / "broker", free_port()) as broker:
                 assert broker.port != taken
                 assert speaks_mqtt("127.0.0.1", broker.port)
+
+    asyncio.run(run())
+
+
+def test_only_the_port_that_nodes_know_is_fixed(tmp_path: Path) -> None:
+    """Its second one, for which there is nobody, is chosen by the broker itself as it begins to listen: a
+    number that we had looked up was somebody else's by then, and the gateway did not start."""
+
+    async def run() -> None:
+        async with running(tmp_path / "broker", free_port()) as broker:
+            config = (tmp_path / "broker/nats.conf").read_text()
+            assert re.findall(r"(?:port:|127\.0\.0\.1:) ?(-?\d+)", config) == [
+                "-1",
+                str(broker.port),
+            ]
+            assert listeners(broker.pid) == {"0100007F"}  # the loopback
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize("stays", [True, False])
+def test_a_port_is_left_to_a_rival_who_comes_and_goes(tmp_path: Path, stays: bool) -> None:
+    """Somebody takes the port between our look and the broker's start, and may have left it when we look
+    why: the broker starts on a port in any case."""
+
+    async def run() -> None:
+        taken, real = free_port(), embedded.spawn
+        rivals = [socket.create_server(("127.0.0.1", taken))]
+
+        def spawn(binary: str, folder: Path, port: int) -> subprocess.Popen[bytes]:
+            process = real(binary, folder, taken if rivals else port)
+            if rivals:
+                process.wait(20)
+                rival = rivals.pop()
+                if not stays:
+                    rival.close()
+                left.append(rival)
+            return process
+
+        left: list[socket.socket] = []
+        with mock.patch.object(embedded, "spawn", spawn):
+            async with running(tmp_path / "broker", free_port()) as broker:
+                assert speaks_mqtt("127.0.0.1", broker.port)
+        left[0].close()
 
     asyncio.run(run())
 

@@ -74,8 +74,9 @@ def image(operator: Operator, kind: str | None, out: Path | None, names: Path | 
     result["mpy"] = None if kind == "frozen" else MPY
 
     def text() -> None:
+        what = "bytes of source" if made.kind == "frozen" else "bytes"
         click.echo(
-            f"{made.out}: {output.count(len(made.files), 'file')}, {made.size:,} bytes, of which"
+            f"{made.out}: {output.count(len(made.files), 'file')}, {made.size:,} {what}, of which"
             f" {made.core:,} are loaded always"
         )
         for line in following:
