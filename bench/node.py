@@ -15,7 +15,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from gateway.cli.fleet import find_micropython
+from gateway.cli.parts import find_micropython
 from gateway.testing.broker import Mosquitto
 
 ROOT = Path(__file__).parents[1]

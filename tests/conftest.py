@@ -13,7 +13,8 @@ from typing import Any, Self
 import pytest
 
 from gateway import Gateway, load_settings
-from gateway.cli.fleet import Broker, Fleet, find_micropython
+from gateway.cli.fleet import Broker, Fleet
+from gateway.cli.parts import find_micropython
 from gateway.testing.broker import Mosquitto
 from gateway.testing.process import GatewayProcess, Peer, until
 

@@ -1,8 +1,7 @@
 """Nodes without hardware: the device's own files as processes, for `gateway run` and `gateway simulate`.
 
-Rules of this file. A node is real MicroPython where its command is installed beside our Python or named
-by MICROPYTHON, else the same files under CPython. Each has a folder of its own that is kept, so that the next run finds
-the same hardware. A node that ends is started again, as a board's reset would. No node outlives us.
+Rules of this file. A node is real MicroPython where there is one, else the same files under CPython.
+Each has a folder of its own that is kept, so that the next run finds the same hardware. A node that ends is started again, as a board's reset would. No node outlives us.
 """
 
 from __future__ import annotations
@@ -22,7 +21,8 @@ from typing import Any, NamedTuple
 from gateway.child import bound
 from gateway.cli import output
 from gateway.cli.operator import Operator
-from gateway.errors import BrokerError, GatewayError
+from gateway.cli.parts import Parts, find_parts
+from gateway.errors import BrokerError
 
 TYPES = ("climate", "ph", "relay", "ec", "irrig", "light", "water_sensor", "recirculation")
 HEAP = "192k"
@@ -30,19 +30,6 @@ _HARDWARE = re.compile(r"esp32-[0-9a-f]{12}")
 _RESTART_PAUSE = 1.0
 _MOST_RESTARTS = 20
 _LONG_LIFE = 60.0
-
-
-class Parts(NamedTuple):
-    """What a node is made of on this machine."""
-
-    device: Path
-    umqtt: Path
-    micropython: Path | None
-
-    @property
-    def kind(self) -> str:
-        """`real MicroPython` or `CPython`, for the story."""
-        return "real MicroPython" if self.micropython else "CPython"
 
 
 class Broker(NamedTuple):
@@ -53,67 +40,6 @@ class Broker(NamedTuple):
     username: str = ""
     password: str = ""
     root: str = "hydro"
-
-
-def find_device() -> Path:
-    """The folder of the node's files. Raises GatewayError."""
-    package, source = _places()
-    device = next((d for d in (package / "_device", source / "device") if _is_device(d)), None)
-    if device is None:
-        raise GatewayError(
-            "the node's files are not here",
-            why=f"neither {package / '_device'} nor {source / 'device'} has a main.py",
-            hint="install the gateway again, or run this in its source folder",
-        )
-    return device
-
-
-def find_umqtt() -> Path | None:
-    """The folder that holds `umqtt/simple.py`, None where nobody fetched it."""
-    given = os.environ.get("UMQTT_DIR")
-    places = [Path(given)] if given else [Path(".cache/umqtt"), _places()[1] / ".cache/umqtt"]
-    return next((p.resolve() for p in places if (p / "umqtt" / "simple.py").is_file()), None)
-
-
-def find_micropython() -> Path | None:
-    """The interpreter that MICROPYTHON names, else the one beside our Python, None where there is none.
-    Raises GatewayError where the one that is named cannot be run."""
-    given = os.environ.get("MICROPYTHON")
-    place = Path(given) if given else Path(sys.executable).parent / "micropython"
-    if os.access(place, os.X_OK) and place.is_file():
-        return place.absolute()
-    if given:
-        raise GatewayError(
-            f"MICROPYTHON names no program: {given}",
-            why="there is no file there that can be run",
-            hint="name MicroPython 1.24 or later for this machine, or unset MICROPYTHON",
-        )
-    return None
-
-
-def find_parts() -> Parts:
-    """The device files, umqtt and MicroPython. Raises GatewayError naming what is missing."""
-    device, umqtt = find_device(), find_umqtt()
-    if umqtt is None:
-        raise GatewayError(
-            "umqtt.simple is not here, and a node in a process of its own needs it",
-            why="it is in a clone's .cache/umqtt after make run, and UMQTT_DIR may name its folder",
-            hint="in a clone: python tools/fetch_umqtt.py; "
-            "gateway simulate without --micropython needs none",
-        )
-    return Parts(device, umqtt, find_micropython())
-
-
-def _places() -> tuple[Path, Path]:
-    """(the package, the folder it lies in)."""
-    import gateway
-
-    package = Path(gateway.__file__).parent
-    return package, package.parent
-
-
-def _is_device(folder: Path) -> bool:
-    return (folder / "main.py").is_file()
 
 
 def start_line(parts: Parts, folder: Path) -> tuple[list[str], dict[str, str]]:

@@ -19,17 +19,9 @@ from typing import Any
 import click
 
 from gateway.cli import examples, json_option, output
-from gateway.cli.fleet import (
-    TYPES,
-    Broker,
-    find_broker,
-    find_device,
-    find_parts,
-    make_folders,
-    start_line,
-    title,
-)
+from gateway.cli.fleet import TYPES, Broker, find_broker, make_folders, start_line, title
 from gateway.cli.operator import Operator
+from gateway.cli.parts import find_device, find_parts
 from gateway.errors import DataError, GatewayError
 
 _MOST_REAL = 255

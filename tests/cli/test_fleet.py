@@ -10,42 +10,27 @@ from pathlib import Path
 import pytest
 
 from gateway.cli import fleet
-from gateway.errors import GatewayError
+from gateway.cli.parts import Parts
 
 BROKER = fleet.Broker("127.0.0.1", 1883, "node", "pw")
 
 
 @pytest.fixture
-def parts(tmp_path: Path) -> fleet.Parts:
+def parts(tmp_path: Path) -> Parts:
     """A device whose main.py lives until it is told to end, under CPython."""
     device = tmp_path / "device"
     device.mkdir()
     (device / "main.py").write_text("import sys, time\nprint('up', sys.argv)\ntime.sleep(600)\n")
-    return fleet.Parts(device, tmp_path / "umqtt", None)
+    return Parts(device, tmp_path / "umqtt", None)
 
 
 @pytest.fixture
-def nodes(
-    parts: fleet.Parts, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[fleet.Fleet]:
+def nodes(parts: Parts, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[fleet.Fleet]:
     """Two nodes that are not started yet."""
     monkeypatch.setattr(fleet, "find_parts", lambda: parts)
     found = fleet.Fleet(tmp_path / "nodes", 2, BROKER)
     yield found
     found.stop()
-
-
-def test_micropython_may_be_another_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """MICROPYTHON names the interpreter; what cannot be run is refused, not passed over in silence."""
-    binary = tmp_path / "micropython"
-    monkeypatch.setenv("MICROPYTHON", str(binary))
-    for _ in range(2):  # there is none, and then one that cannot be run
-        with pytest.raises(GatewayError) as caught:
-            fleet.find_micropython()
-        assert str(binary) in caught.value.what
-        binary.touch()
-    binary.chmod(0o755)
-    assert fleet.find_micropython() == binary
 
 
 def test_the_same_hardware_is_found_again(tmp_path: Path) -> None:
@@ -79,7 +64,7 @@ def test_a_node_keeps_what_it_was_given(tmp_path: Path) -> None:
 
 def test_the_start_line(tmp_path: Path) -> None:
     """MicroPython gets a board's heap and its path, CPython the same files."""
-    plain = fleet.Parts(Path("/d"), Path("/u"), None)
+    plain = Parts(Path("/d"), Path("/u"), None)
     command, environment = fleet.start_line(plain, tmp_path)
     assert command[-3:] == ["/d/main.py", "--dir", str(tmp_path)]
     assert environment["UMQTT_DIR"] == "/u"
@@ -111,7 +96,7 @@ def test_a_node_that_ends_is_started_again(nodes: fleet.Fleet) -> None:
     assert nodes.restarts(nodes.hardware_ids[0]) == 1
 
 
-def test_a_node_that_keeps_ending_is_given_up(nodes: fleet.Fleet, parts: fleet.Parts) -> None:
+def test_a_node_that_keeps_ending_is_given_up(nodes: fleet.Fleet, parts: Parts) -> None:
     """After many ends in a row the node is named with its last words."""
     (parts.device / "main.py").write_text("raise SystemExit('no heap')\n")
     nodes.start()
@@ -123,15 +108,3 @@ def test_a_node_that_keeps_ending_is_given_up(nodes: fleet.Fleet, parts: fleet.P
         said += nodes.tend(turn * 10.0)
     assert len(said) == 2
     assert said[0] == f"{nodes.hardware_ids[0]} keeps ending: no heap"
-
-
-def test_missing_parts_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A machine without umqtt says how to get it."""
-    monkeypatch.setattr(fleet, "_is_device", lambda _folder: True)
-    monkeypatch.setenv("UMQTT_DIR", str(tmp_path))
-    with pytest.raises(GatewayError) as caught:
-        fleet.find_parts()
-    assert "fetch_umqtt" in caught.value.hint
-    monkeypatch.setattr(fleet, "_is_device", lambda _folder: False)
-    with pytest.raises(GatewayError, match="files are not here"):
-        fleet.find_parts()

@@ -26,7 +26,7 @@ import test_sizes as sizes  # noqa: E402 - the node's files come first
 from authority import new_ca, sign  # noqa: E402 - the same
 from in_image import InImage, made_image  # noqa: E402 - the same
 
-from gateway.cli.fleet import find_parts  # noqa: E402 - the same
+from gateway.cli.parts import find_parts  # noqa: E402 - the same
 
 KINDS = ("romfs", "mpy", "files", "frozen")
 LEAST, MOST = 16, 256  # KB

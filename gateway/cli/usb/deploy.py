@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from gateway.cli import output
-from gateway.cli.fleet import find_device, find_umqtt
 from gateway.cli.operator import Operator
+from gateway.cli.parts import find_device, find_umqtt
 from gateway.cli.usb.board import NO_WATCHDOG, Board, Facts
 from gateway.cli.usb.listen import Listener
 from gateway.errors import BoardError, BusyError, DataError, GatewayError

@@ -5,7 +5,8 @@ from __future__ import annotations
 import subprocess
 from pathlib import Path
 
-from gateway.cli.fleet import Broker, find_parts, make_folders, start_line
+from gateway.cli.fleet import Broker, make_folders, start_line
+from gateway.cli.parts import find_parts
 
 
 class Board:

@@ -18,7 +18,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import NamedTuple
 
-from gateway.cli.fleet import find_device, find_umqtt
+from gateway.cli.parts import find_device, find_umqtt
 from gateway.cli.usb.board import mpremote
 from gateway.cli.usb.image.join import Joined, joined
 from gateway.cli.usb.image.onboard import PC

@@ -87,7 +87,7 @@ def image(operator: Operator, kind: str | None, out: Path | None, names: Path | 
 
 def _following(made: Image) -> list[str]:
     """What to type next, line by line."""
-    from gateway.cli.fleet import find_device
+    from gateway.cli.parts import find_device
 
     out, main = shlex.quote(str(made.out)), shlex.quote(str(find_device() / "main.py"))
     if made.kind == "frozen":
