@@ -87,9 +87,11 @@ class Commits:
             return
         (unit,) = units
         log.error("the work of message %d cannot be committed", unit.journal_id, exc_info=error)
-        if not unit.hopeless:
-            unit.give_up(f"cannot be committed: {error!r}")
-            self._submit(units)
+        if unit.hopeless:
+            self._go_on(unit.before.id)
+            return
+        unit.give_up(f"cannot be committed: {error!r}")
+        self._submit(units)
 
     def _settle(self, unit: Unit) -> None:
         """The unit is on disk: now memory follows."""

@@ -92,6 +92,7 @@ def test_no_sample_is_lost_without_being_named(image: Path, tmp_path: Path) -> N
             fleet.start()
             try:
                 _journey(broker, gateway, fleet, listener, tmp_path)
+                assert {m["event_code"] for m in listener.heard("event")} == {"samples_lost"}
             finally:
                 fleet.stop()
                 listener.close()
