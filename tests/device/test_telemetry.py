@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 import struct
@@ -65,7 +66,10 @@ class Listener:
 
 def blocks(folder: Path) -> list[int]:
     """The numbers of the blocks that are on the node's flash."""
-    heads = [path.read_bytes()[:8] for path in folder.glob("ring.*")]
+    heads = []
+    for path in folder.glob("ring.*"):
+        with contextlib.suppress(FileNotFoundError):  # sent and removed while we look
+            heads.append(path.read_bytes()[:8])
     return [struct.unpack("<4sI", head)[1] for head in heads if len(head) == 8]
 
 
