@@ -7,6 +7,7 @@ not there is said with the way to get it.
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -55,8 +56,9 @@ def find_micropython() -> Path | None:
     Raises GatewayError where the one that is named is no MicroPython that the node runs on."""
     given = os.environ.get("MICROPYTHON")
     if given:
-        _check_micropython(given)
-        return Path(given).absolute()
+        found = shutil.which(given) or given  # a name alone is looked up as a shell does
+        _check_micropython(found)
+        return Path(found).absolute()
     place = Path(sys.executable).parent / "micropython"
     return place if os.access(place, os.X_OK) else None
 

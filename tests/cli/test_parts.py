@@ -37,6 +37,16 @@ def test_micropython_may_be_another_one(
     assert says.strip() in caught.value.why
 
 
+def test_a_name_alone_is_looked_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """MICROPYTHON=micropython is the one in PATH, for whoever starts it from elsewhere too."""
+    binary = tmp_path / "a-micropython"
+    binary.write_text("#!/bin/sh\necho micropython 1 25 0\n")
+    binary.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    monkeypatch.setenv("MICROPYTHON", binary.name)
+    assert parts.find_micropython() == binary
+
+
 def test_a_micropython_that_is_not_there_is_three_lines(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
