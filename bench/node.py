@@ -8,18 +8,15 @@ how free memory moved.
 from __future__ import annotations
 
 import ast
-import os
 import statistics
 import subprocess
 import tempfile
 from pathlib import Path
 from typing import Any
 
-from gateway.cli.parts import find_micropython
+from gateway.cli.parts import find_parts
 from gateway.testing.broker import Mosquitto
 
-ROOT = Path(__file__).parents[1]
-UMQTT = Path(os.environ.get("UMQTT_DIR", ROOT / ".cache" / "umqtt"))
 HEAP = "192k"
 ROUNDS = 3
 
@@ -83,11 +80,11 @@ said([time.ticks_ms() - start, marks])
 
 def play(body: str, port: int, count: int) -> list[Any]:
     """Run it in MicroPython; the numbers that it prints."""
-    binary = find_micropython()
-    assert binary is not None
+    parts = find_parts()
+    assert parts.micropython is not None
     done = subprocess.run(
-        [binary, "-X", f"heapsize={HEAP}", "-c", COMMON + body, str(port), str(count)],
-        env={"MICROPYPATH": f"{ROOT / 'device'}:{UMQTT}:.frozen"},
+        [parts.micropython, "-X", f"heapsize={HEAP}", "-c", COMMON + body, str(port), str(count)],
+        env={"MICROPYPATH": f"{parts.device}:{parts.umqtt}:.frozen"},
         capture_output=True,
         text=True,
         timeout=300,

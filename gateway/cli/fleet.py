@@ -1,7 +1,8 @@
 """Nodes without hardware: the device's own files as processes, for `gateway run` and `gateway simulate`.
 
 Rules of this file. A node is real MicroPython where there is one, else the same files under CPython.
-Each has a folder of its own that is kept, so that the next run finds the same hardware. A node that ends is started again, as a board's reset would. No node outlives us.
+Each has a folder of its own that is kept, so that the next run finds the same hardware. A node that
+ends is started again, as a board's reset would. No node outlives us.
 """
 
 from __future__ import annotations

@@ -33,7 +33,7 @@ class Commits:
         self._on_done = on_done
         self._loop = asyncio.get_running_loop()
         self._finished: list[Unit] = []
-        self._nodes: dict[int, list[Unit] | None] = {}
+        self._nodes: dict[int, list[Unit]] = {}
         """Nodes with a unit under way, and the units that wait for it."""
         self._under_way = 0
         self.events = 0
@@ -47,11 +47,10 @@ class Commits:
         """Commit this unit together with whatever else ends in this turn of the loop."""
         node = unit.before.id
         if node in self._nodes:
-            waiting = self._nodes[node] = self._nodes[node] or []
-            waiting.append(unit)
+            self._nodes[node].append(unit)
             return
         if node:
-            self._nodes[node] = None
+            self._nodes[node] = []
         self._finished.append(unit)
         if len(self._finished) == 1:
             self._loop.call_soon(self._commit)
@@ -122,8 +121,6 @@ class Commits:
 
     def _go_on(self, node: int) -> None:
         """The units that waited for this node's turn, with the node as it is now."""
-        waiting = self._nodes.pop(node, None) or []
-        now = self._parts.roster.get(node)
-        for unit in waiting:
-            unit.rebase(now or unit.before)
+        for unit in self._nodes.pop(node, ()):
+            unit.rebase(self._parts.roster.get(node) or unit.before)
             self.queue(unit)

@@ -104,7 +104,7 @@ class Unit:
         self.kept: list[journal.Delivery] = []
 
     def rebase(self, node: Node) -> None:
-        """The node has changed before this unit was begun."""
+        """Begin with the node as it is now; nothing has been applied yet."""
         self.before = self.node = node
 
     def close(self) -> None:

@@ -76,6 +76,12 @@ class Stage:
         batch = [Delivery(item, self._plugin, self._bound, None, tx) for _ in range(count)]
         self.runners.post({"computes": batch})
 
+    def run(self, count: int) -> None:
+        """So many events from the watchdog's first look until all have ended."""
+        self.runners.watch(time.monotonic())
+        self.post(count)
+        until(lambda: len(self.ended) == count, 60, what="all of them")
+
     def queued(self) -> int:
         """How many wait for their turn."""
         return len(self.runners.of("computes")._turns._queue)
@@ -190,9 +196,7 @@ def test_a_busy_plugin_is_not_blamed_for_a_busy_gateway(eager: bool) -> None:
 
     def scene(home: asyncio.AbstractEventLoop) -> None:
         stage = Stage(home, hook, eager=eager)
-        stage.runners.watch(time.monotonic())
-        stage.post(40)
-        until(lambda: len(stage.ended) == 40, 60, what="all of them")
+        stage.run(40)
         now = time.monotonic() + 1.0
         assert {stage.runners.stopped_by(one, now) for one in stage.ended} == {0.0}
         stage.runners.watch(now)
@@ -214,9 +218,7 @@ def test_one_long_step_of_an_async_call_is_seen(eager: bool, waits: int) -> None
 
     def scene(home: asyncio.AbstractEventLoop) -> None:
         stage = Stage(home, hook, eager=eager)
-        stage.runners.watch(time.monotonic())
-        stage.post(1)
-        until(lambda: len(stage.ended) == 1, 60, what="its end")
+        stage.run(1)
         assert stage.runners.stopped_by(stage.ended[0], time.monotonic() + 1.0) > 0.4
         stage.runners.stop()
 
