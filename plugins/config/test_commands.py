@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import time
+from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import click
@@ -119,12 +122,17 @@ def test_values_are_json_or_text(desk: Desk, file: str) -> None:
     assert "wifi" not in inside
 
 
+def while_it_waits(monkeypatch: pytest.MonkeyPatch, what: Callable[[float], object]) -> None:
+    """What happens in each pause of --wait; other threads of this process have the real time."""
+    monkeypatch.setattr(views, "time", SimpleNamespace(monotonic=time.monotonic, sleep=what))
+
+
 def test_wait_tells_the_way_in_one_line(
     desk: Desk, file: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """`v1  queued 12:40:01 · sent +0.00 s · applied +0.40 s · verified +1.4 s`."""
     board = Board()
-    monkeypatch.setattr(views.time, "sleep", lambda _s: prove(desk, board))
+    while_it_waits(monkeypatch, lambda _s: prove(desk, board))
     out = good(desk, "config", "push", UID, file, "--wait")
     assert out.startswith("v1  queued ")
     assert out.endswith(" · sent +0.00 s · applied +0.40 s · verified +1.4 s\n")
@@ -138,7 +146,7 @@ def test_wait_ends_with_the_reason(desk: Desk, file: str, monkeypatch: pytest.Mo
         about = Board().about(pair, "rejected", "", reason="no such pin", path="channels[0]")
         desk.bench.report(**about)
 
-    monkeypatch.setattr(views.time, "sleep", reject)
+    while_it_waits(monkeypatch, reject)
     result = run(desk, "config", "push", UID, file, "--wait")
     assert "rejected +0.00 s" in result.stdout
     assert isinstance(result.exception, GatewayError)

@@ -57,13 +57,13 @@ def state(gateway: GatewayProcess, board: RealNode) -> str:
     return str(node["lifecycle_state"]) if node else ""
 
 
-def test_a_node_moves_in_and_out(gate: Gate, node: Board, broker: Mosquitto) -> None:
+def test_a_node_moves_in_and_out(gate: Gate, node: Board, broker: Mosquitto, peer: Peer) -> None:
     """A5: bound when it reports from the place, never before; then it beats from there; a second place
     and the way out go the same way, and none of its old topics keeps an ONLINE."""
     gateway, board = gate(), node().start()
     board.boot(gateway)
     uid = gateway.node(board.hardware_id)["uid"]
-    peer = Peer(broker.port).listen("hydro/+/+/+/heartbeat")
+    peer.listen("hydro/+/+/+/heartbeat")
     for place in ("gh-7/zn-9", "gh-8/zn-1"):
         assert "verified" in done(gateway, "nodes", "bind", uid, place, "--wait")
         found = gateway.node(board.hardware_id)
@@ -163,13 +163,13 @@ def test_a_gateway_that_lost_all_takes_its_nodes_back(
 
 
 def test_a_field_node_is_bound_configured_and_greeted_again(
-    tmp_path: Path, gate: Gate, broker: Mosquitto
+    tmp_path: Path, gate: Gate, peer: Peer
 ) -> None:
     """A2, A3, A5, A6: firmware that knows nothing of part B gets the time, is refused a config while it
     is bound nowhere, is bound with a plain one that it shows back, and says hello again afterwards."""
     gateway, name = gate(), "esp32-f1e1d"
     temp, home = f"hydro/gh-temp/zn-temp/{name}", "hydro/gh-7/zn-9"
-    peer = Peer(broker.port).listen("hydro/time/response", f"{temp}/+", f"{home}/+/config")
+    peer.listen("hydro/time/response", f"{temp}/+", f"{home}/+/config")
     peer.say("hydro/time/request", {"message_type": "time_request", "uptime": 1})
     (answer,) = until(lambda: peer.heard("time/response"))
     assert abs(answer["unix_ts"] - time.time()) < 60
@@ -197,4 +197,3 @@ def test_a_field_node_is_bound_configured_and_greeted_again(
     until(lambda: len(peer.heard("hello_ack")) == 2)
     again = peer.heard("hello_ack")[1]
     assert (again.get("reason"), again["lifecycle_state"]) == (None, "ASSIGNED_TO_ZONE")
-    peer.close()
