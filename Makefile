@@ -45,7 +45,7 @@ run: $(VENV)/.run-ready ## The main job: broker, gateway, three nodes, a config 
 	  || { code=$$?; test $$code = 130 || exit $$code; } # Ctrl+C is how it ends
 
 # four workers for two cores: most tests wait for another process
-test: $(VENV)/.test-ready check ## Everything that proves it, in under ten minutes
+test: $(VENV)/.test-ready check ## Everything that proves it, in some ten minutes
 	@$(BIN)/python -m pytest -q -n 4 --dist loadgroup $(ARGS)
 
 check: $(VENV)/.test-ready ## Lint and types

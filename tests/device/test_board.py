@@ -140,12 +140,9 @@ print((r.link, r.moved, r.node.connected, r.node.lost_messages, machine.done))
     assert play(body) == (None, False, False, 1, [])
 
 
-def test_a_crash_is_kept_over_the_reset(play: Playing, tmp_path: Path) -> None:
-    """The end of the traceback, at most 512 printable bytes; it is told by the next boot, and what is
-    there already is not written again."""
-    body = """
+CRASH = """
 def turn(self):
-    raise ValueError("the end ä" + chr(7))
+    raise ValueError(%s)
 turn_, run.Runner.turn = run.Runner.turn, turn
 board.sleep_ms = lambda count: None
 try:
@@ -154,6 +151,12 @@ except SystemExit as error:
     assert error.args == (5,), error
 print(machine.done[-1].encode())
 """
+
+
+def test_a_crash_is_kept_over_the_reset(play: Playing, tmp_path: Path) -> None:
+    """The end of the traceback, at most 512 printable bytes; it is told by the next boot, and what is
+    there already is not written again."""
+    body = CRASH % '"the end ä" + chr(7)'
     assert play(body) == b"reset"
     kept = (tmp_path / "crash").read_text()
     assert kept.rstrip().endswith("ValueError: the end ??")
@@ -165,6 +168,14 @@ print(machine.done[-1].encode())
     told = play("r = run.Runner(folder); text = r.node.crash; r.forget_crash(); print([text])")
     assert told == [kept]
     assert not (tmp_path / "crash").exists()
+
+
+def test_of_a_long_crash_the_end_is_kept(play: Playing, tmp_path: Path) -> None:
+    """Whatever an error has to say, it takes no more of the flash and of a message than 512 bytes."""
+    assert play(CRASH % '"x" * 3000 + "the end"') == b"reset"
+    kept = (tmp_path / "crash").read_bytes()
+    assert len(kept) == 512
+    assert kept.rstrip().endswith(b"xthe end")
 
 
 def test_the_light_shows_the_loop_and_a_crash(play: Playing, tmp_path: Path) -> None:

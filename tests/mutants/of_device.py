@@ -298,4 +298,11 @@ DEVICE = (
         "        return pause\n",
         "tests/device/test_greeting.py::test_two_nodes_do_not_ask_in_step",
     ),
+    Defect(
+        "crash-of-any-length",
+        "device/gwnode/notes.py",
+        "_MOST_CRASH = const(512)\n",
+        "_MOST_CRASH = const(5120)\n",
+        "tests/device/test_board.py::test_of_a_long_crash_the_end_is_kept",
+    ),
 )
