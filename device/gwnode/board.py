@@ -2,7 +2,6 @@
 # Chosen by feature, not by name: a module that is not there is not used. Monotonic milliseconds are
 # made here from wrapping ticks, so that nobody else ever sees a tick.
 
-import binascii
 import gc
 import hashlib
 import io
@@ -15,13 +14,13 @@ from . import const, pc
 try:
     import machine
 except ImportError:
-    machine = None
+    machine = None  # which has nothing that anybody asks it for
 try:
     import network
 except ImportError:
     network = None
 
-_EPOCH_2000 = const(946684800)
+_epoch = 946684800 if time.gmtime(0)[0] == 2000 else 0  # where this board's clock begins
 _last = getattr(time, "ticks_ms", int)()  # a soft reset does not set ticks back
 _count = 0
 _least_heap = 1 << 30
@@ -58,19 +57,18 @@ def random_bytes(count):
 
 
 def boot_id():
-    return binascii.hexlify(random_bytes(4)).decode()
+    return random_bytes(4).hex()
 
 
 def hardware_id():
     """From the factory's address, as field firmware spells it; "" where there is none."""
     if network is not None:
         try:
-            mac = network.WLAN(network.STA_IF).config("mac")
-            return "esp32-" + binascii.hexlify(mac).decode()
+            return "esp32-" + network.WLAN(network.STA_IF).config("mac").hex()
         except (OSError, ValueError):
             pass
-    if machine is not None and hasattr(machine, "unique_id"):
-        return "esp32-" + binascii.hexlify(machine.unique_id()[-6:]).decode()
+    if hasattr(machine, "unique_id"):
+        return "esp32-" + machine.unique_id()[-6:].hex()
     return ""
 
 
@@ -97,7 +95,7 @@ def description():
     version = "%d.%d.%d" % sys.implementation.version[:3]
     found = {"mpy": "CPython " + version if pc else version}
     found["board"] = getattr(sys.implementation, "_machine", sys.platform)[:60]
-    if machine is not None and hasattr(machine, "reset_cause"):
+    if hasattr(machine, "reset_cause"):
         number = machine.reset_cause()
         found["reset_cause"] = str(number)
         for name in _CAUSES:
@@ -109,7 +107,7 @@ def description():
 
 def unix():
     """The board's clock as unix seconds, right or not."""
-    return int(time.time()) + (_EPOCH_2000 if time.gmtime(0)[0] == 2000 else 0)
+    return int(time.time()) + _epoch
 
 
 def not_before(unix_ts):
@@ -120,10 +118,9 @@ def not_before(unix_ts):
 
 def set_clock(unix_ts):
     """Set the board's clock where it has one."""
-    if machine is None or not hasattr(machine, "RTC"):
-        return
-    fields = time.gmtime(unix_ts - (_EPOCH_2000 if time.gmtime(0)[0] == 2000 else 0))
-    machine.RTC().datetime(fields[:3] + (fields[6],) + fields[3:6] + (0,))
+    if hasattr(machine, "RTC"):
+        fields = time.gmtime(unix_ts - _epoch)
+        machine.RTC().datetime(fields[:3] + (fields[6],) + fields[3:6] + (0,))
 
 
 def radio(country, power):
@@ -145,12 +142,12 @@ def radio(country, power):
 
 def watchdog():
     """Begin the board's own, None where there is none. It cannot be stopped again."""
-    return machine.WDT(timeout=_DOG_MS) if machine is not None and hasattr(machine, "WDT") else None
+    return machine.WDT(timeout=_DOG_MS) if hasattr(machine, "WDT") else None
 
 
 def restart():
     """Begin again: a reset on a board, exit code 3 elsewhere (whoever started us starts us again)."""
-    if machine is not None and hasattr(machine, "reset"):
+    if hasattr(machine, "reset"):
         machine.reset()
     sys.exit(3)
 

@@ -4,7 +4,7 @@
 
 from . import const
 from .number import canonical_number
-from .text import string
+from .text import blank, string
 
 _OPEN = const(0x7B)
 _CLOSE = const(0x7D)
@@ -13,20 +13,13 @@ _END = const(0x5D)
 _QUOTE = const(0x22)
 _BACK = const(0x5C)
 _COMMA = const(0x2C)
-_BLANKS = const(b" \t\r\n")
 _SHORT = {_QUOTE: b'\\"', _BACK: b"\\\\", 8: b"\\b", 12: b"\\f", 10: b"\\n", 13: b"\\r", 9: b"\\t"}
 
 
-def canonical(text):
-    """The canonical form of a command that was scanned, without its top-level "sig"."""
-    parts = []
-    canonical_to(text, parts.append)
-    return b"".join(parts).decode()
-
-
 def canonical_to(text, sink):
-    """The same piece by piece, so that a small heap never holds it as a whole."""
-    _emit(text, _skip(text, 0), sink, True)
+    """The canonical form of a command that was scanned, without its top-level "sig": piece by piece,
+    so that a small heap never holds it as a whole."""
+    _emit(text, blank(text, 0), sink, True)
 
 
 def _emit(data, i, sink, top=False):
@@ -36,12 +29,12 @@ def _emit(data, i, sink, top=False):
         return _emit_object(data, i, sink, top)
     if c == _LIST:
         sink(b"[")
-        i = _skip(data, i + 1)
+        i = blank(data, i + 1)
         while data[i] != _END:
-            i = _skip(data, _emit(data, i, sink))
+            i = blank(data, _emit(data, i, sink))
             if data[i] == _COMMA:
                 sink(b",")
-                i = _skip(data, i + 1)
+                i = blank(data, i + 1)
         sink(b"]")
         return i + 1
     if c == _QUOTE:
@@ -56,15 +49,15 @@ def _emit(data, i, sink, top=False):
 
 def _emit_object(data, i, sink, top):
     pairs = []  # (key, where its value begins), to be sorted before anything is emitted
-    i = _skip(data, i + 1)
+    i = blank(data, i + 1)
     while data[i] != _CLOSE:
         key, i = string(data, i)
-        start = _skip(data, _skip(data, i) + 1)
+        start = blank(data, blank(data, i) + 1)
         if not (top and key == b"sig"):
             pairs.append((key, start))
-        i = _skip(data, _pass(data, start))
+        i = blank(data, _pass(data, start))
         if data[i] == _COMMA:
-            i = _skip(data, i + 1)
+            i = blank(data, i + 1)
     pairs.sort()
     before = b"{"
     for key, start in pairs:
@@ -98,12 +91,6 @@ def _pass(data, i):
 
 def _token_end(data, i):
     while i < len(data) and data[i] not in b",:]} \t\r\n":
-        i += 1
-    return i
-
-
-def _skip(data, i):
-    while i < len(data) and data[i] in _BLANKS:
         i += 1
     return i
 

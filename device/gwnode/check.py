@@ -1,30 +1,31 @@
 """What is wrong with a config document, or with values of node.json. Pure; no clock, no I/O."""
 # Rules of this file. It is loaded when something is to be checked, and forgotten again. What it lets pass can
 # be used without another look at its types: names become topics, mqtt goes to the link, wifi to the radio.
-# Texts and order are those of A6.2. A rule is `name=kind`, with a ! where the value has to be there.
+# Texts and order are those of A6.2. A rule is `name=kind`, or `name,name=kind`, with a ! where the value has
+# to be there.
 
 from . import const
 from .protocol import is_integer, is_name
 from .wiring import BUSES, DRIVERS, driver_of, pins_of, wired
 
 MQTT = (
-    "host=word! port=1..65535! keepalive=1..65535 username=text user=text password=text pass=text"
-    " client_id=text tls=true-or-false use_tls=true-or-false"
+    "host=word! port=1..65535! keepalive=1..65535 username,user,password,pass,client_id=text"
+    " tls,use_tls=true-or-false"
 )
-NETWORK = "ssid=word! pass=text password=text ip=[address,mask,gateway,DNS]"
-_LINK_LOSS = const("link_loss_timeout_sec=0..86400")
+NETWORK = "ssid=word! pass,password=text ip=[address,mask,gateway,DNS]"
+_LINK_LOSS = "link_loss_timeout_sec=0..86400"
 _CHANNEL = const(
-    "name=name<=63! type=text metric=text unit=text actuator_type=text driver=text pull=text"
-    " dead_band=amount scale=number offset=number ml_per_second=positive"
+    "name=name<=63! type,metric,unit,actuator_type,driver,pull=text"
+    " dead_band=amount scale,offset=number ml_per_second=positive"
     " poll_interval_ms=100..86400000 precision=0..9 safe_limits=object relay_type=NC|NO"
 )
-_LIMITS = const("max_duration_ms=0..86400000 min_off_ms=0..86400000 fail_safe_mode=NC|NO")
+_LIMITS = const("max_duration_ms,min_off_ms=0..86400000 fail_safe_mode=NC|NO")
 _ORDER = (
     ("", "node_id=text! version=number! type=text! channels=list! mqtt=object!"),
     ("mqtt", MQTT),
-    ("", "gh_uid=name<=64! zone_uid=name<=64! node_id=name<=64! wifi=object"),
+    ("", "gh_uid,zone_uid,node_id=name<=64! wifi=object"),
     ("wifi", NETWORK),
-    ("", "node_secret=word calibration=object fail_safe_guards=object " + _LINK_LOSS),
+    ("", "node_secret=word calibration,fail_safe_guards=object " + _LINK_LOSS),
     ("fail_safe_guards", _LINK_LOSS),
 )
 _RELAYS = const(("RELAY", "VALVE", "FAN", "HEATER"))
@@ -35,15 +36,16 @@ def broken(values, rules):
     """(name, kind) of each value that breaks its rule."""
     found = []
     for rule in rules.split():
-        name, kind = rule.split("=", 1)
+        names, kind = rule.split("=", 1)
         must, kind = kind[-1] == "!", kind.rstrip("!")
-        value = values.get(name)
-        if name not in values or (value is None and (kind in _TYPES or kind[0] == "[")):
-            good = not must
-        else:
-            good = _fits(value, kind)
-        if not good:
-            found.append((name, kind))
+        for name in names.split(","):
+            value = values.get(name)
+            if name not in values or (value is None and (kind in _TYPES or kind[0] == "[")):
+                good = not must
+            else:
+                good = _fits(value, kind)
+            if not good:
+                found.append((name, kind))
     return found
 
 

@@ -77,25 +77,32 @@ def _find_id(payload):
 
 
 def _check(node, now, command, text):
-    secret = node.store.running.secret
-    name, ts, sig = command.get("cmd"), command.get("ts"), command.get("sig")
+    name = command.get("cmd")
     if not isinstance(name, str) or not 0 < len(name) <= 31:
         return "INVALID", "invalid_command_format"
+    wrong = _distrust(node, now, command, text)
+    return ("ERROR", wrong) if wrong else None
+
+
+def _distrust(node, now, command, text):
+    """Why it may be anybody's, or of any time; None where it is neither."""
+    secret = node.store.running.secret
+    ts, sig = command.get("ts"), command.get("sig")
     if ts is None and sig is None:
-        return "ERROR", "hmac_required"
+        return "hmac_required"
     if not is_integer(ts, 0, _LONGEST) or not isinstance(sig, str):
-        return "ERROR", "invalid_hmac_format"
+        return "invalid_hmac_format"
     if not secret:
-        return "ERROR", "missing_node_secret"
+        return "missing_node_secret"
     if len(sig) != 64:
-        return "ERROR", "invalid_hmac_format"
-    if node.wall is None and name != "set_time":
-        return "ERROR", "time_not_synced"
+        return "invalid_hmac_format"
+    if node.wall is None and command["cmd"] != "set_time":
+        return "time_not_synced"
     known = node.trusted_clock or ts >= node.past  # else it was recorded before the last boots
     if not known or (node.wall is not None and abs(node.unix(now) - ts) > _WINDOW):
-        return "ERROR", "timestamp_expired"
+        return "timestamp_expired"
     if not same(sig, sign_command(secret, text)):
-        return "ERROR", "invalid_signature"
+        return "invalid_signature"
     return None
 
 

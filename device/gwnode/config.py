@@ -8,15 +8,14 @@ import json
 
 from . import document, forget
 from .protocol import (
-    MAX_PAYLOAD,
     MAX_REVISION,
     TEMP_GH,
     TEMP_ZONE,
     Refused,
     is_integer,
     is_temp,
+    parse,
     same,
-    scan,
     sha256_hex,
     sign,
 )
@@ -117,14 +116,13 @@ class Store:
         return json.dumps(record).encode()
 
     def booted(self):
-        """Count a boot of a trial; True where that was one too many and the trial has failed."""
+        """Count a boot of a trial, which has failed where that was one too many; False without a trial."""
         if not self.trial:
             return False
         self.boots += 1
         if self.boots > MAX_BOOTS:
             self.fail("rolled_back", "%d boots without a receipt" % MAX_BOOTS)
-            return True
-        return False
+        return True
 
     def confirm(self):
         """The trial has its proof."""
@@ -146,7 +144,6 @@ class Store:
         self.top += 1
         config.slot = self.top
         self.trial, self.boots = config, 0
-        return config
 
     # -- what comes in --------------------------------------------------------------------------
 
@@ -154,18 +151,23 @@ class Store:
         """What to do with a config message: ("take", Config), ("again", state, config),
         ("final", failed), ("reject", revision, sha, reason, path). Raises Refused with the revision
         and hash that it speaks of where they are known."""
-        text = scan(payload, MAX_PAYLOAD)
-        message = json.loads(text)
-        if not isinstance(message, dict):
-            raise Refused("schema", "no object")
-        if "doc" not in message and "sha256" not in message:
-            return self._plain(message, payload)
-        return self._envelope(message, hardware_id)
+        message = parse(payload)
+        if "doc" in message or "sha256" in message:
+            revision, sha, data = self._opened(message)
+            doc = parse(data)
+            self._check_signature(message, doc, hardware_id, revision, sha)
+        elif self.floor and not self.legacy:
+            raise Refused("signature", "a plain document, and this node has proved a signed one")
+        else:
+            # a document of A6.2, as the field's gateways publish it
+            revision, sha, data, doc = 0, sha256_hex(payload), bytes(payload), message
+        return self._judged(revision, sha, data, doc)
 
-    def _envelope(self, message, hardware_id):
+    def _opened(self, message):
+        """(revision, sha256, document) of an envelope."""
         revision, sha = message.get("revision"), message.get("sha256")
         text = message.pop("doc", None)
-        if not is_integer(revision, 0, MAX_REVISION):
+        if not is_integer(revision, 1, MAX_REVISION):
             raise Refused("schema", "revision")
         if not isinstance(sha, str) or not isinstance(text, str):
             raise Refused("schema", "sha256 or doc")
@@ -173,16 +175,16 @@ class Store:
         del text  # a small heap has room for one of the two
         if sha256_hex(data) != sha:
             raise Refused("hash", "the document is not the one that was hashed")
-        doc = json.loads(scan(data))
-        if not isinstance(doc, dict):
-            raise Refused("schema", "the document is no object")
-        self._check_signature(message, doc, hardware_id, revision, sha)
-        if self.failed and self.failed[0] == revision and self.failed[1] == sha:
-            return "final", self.failed
+        return revision, sha, data
+
+    def _judged(self, revision, sha, data, doc):
+        """What to do with a document that nobody forged; one with the revision 0 is plain."""
+        if self.failed and self.failed[:2] == [revision, sha]:
+            return "final", self.failed  # a retained one comes with every connection
         running = self.running
-        if running.revision == revision and running.sha == sha:
+        if revision and running.revision == revision and running.sha == sha:
             return "again", "applied" if self.trial else "verified", running
-        if revision <= running.revision:
+        if 0 < revision <= running.revision:
             raise Refused("revision", "%d is not newer than %d" % (revision, running.revision))
         wrong = self._problem(doc)
         if wrong:
@@ -190,9 +192,13 @@ class Store:
         # what is on trial has proved nothing: what is left as it was, is what was good
         kept = document.overlay(doc, self.good.values, self.good.brought)
         config = Config(revision, sha, data, kept, doc, self.base)
-        if not config.secret:
+        if revision and not config.secret:
             # its receipt could not be signed, so that it would prove nothing
             return "reject", revision, sha, "Missing or invalid node_secret", "node_secret"
+        if not revision:
+            same_place = _in_temp(running.values) and _in_temp(doc)
+            if same_place or _comparable(config.values) == _comparable(running.values):
+                return "again", None, running
         return "take", config
 
     def _check_signature(self, message, doc, hardware_id, revision, sha):
@@ -208,8 +214,9 @@ class Store:
             if not key or not isinstance(key, str):
                 continue
             if same(message.get("sig"), sign(key, "config", hardware_id, revision, sha)):
-                return
-        raise Refused("signature", "not signed by a key that counts")
+                break
+        else:
+            raise Refused("signature", "not signed by a key that counts")
 
     def _problem(self, doc):
         from . import (
@@ -219,25 +226,6 @@ class Store:
         found = check.problem(doc, self.settings)
         forget("check")
         return found
-
-    def _plain(self, doc, payload):
-        """A document of A6.2, as the field's gateways publish it."""
-        if self.floor and not self.legacy:
-            raise Refused("signature", "a plain document, and this node has proved a signed one")
-        sha = sha256_hex(payload)
-        if self.failed and self.failed[0] == 0 and self.failed[1] == sha:
-            return "final", self.failed  # a retained one comes with every connection
-        wrong = self._problem(doc)
-        if wrong:
-            return "reject", 0, sha, wrong[1], wrong[0]
-        kept = document.overlay(doc, self.good.values, self.good.brought)
-        config = Config(0, sha, bytes(payload), kept, doc, self.base)
-        running = self.running.values
-        if _in_temp(running) and _in_temp(doc):
-            return "again", None, self.running
-        if _comparable(config.values) == _comparable(running):
-            return "again", None, self.running
-        return "take", config
 
 
 def _good(base, slots, record):
@@ -259,4 +247,4 @@ def _in_temp(config):
 
 
 def _comparable(config):
-    return {name: config[name] for name in config if name not in ("wifi", "mqtt")}
+    return {name: config[name] for name in config if name not in document.PLACES}

@@ -5,7 +5,6 @@ from . import const
 
 _SECRETS = const(("node_secret", "claim_key", "password", "pass", "psk"))
 PLACES = ("wifi", "mqtt")  # where the node connects
-_SHOWN = const(("host", "port", "keepalive", "tls", "use_tls"))
 
 
 def carries(doc, name):
@@ -47,11 +46,12 @@ def effective(doc, kept, base):
 
 def redacted(config):
     """What may be shown: no secret, no password; that Wi-Fi is there, not which."""
-    shown = {k: _without_secrets(v) for k, v in config.items() if k not in _SECRETS}
+    shown = dict(_without_secrets(config))  # pyright: ignore[reportCallIssue] - of a dictionary it is one
     if "wifi" in shown:
         shown["wifi"] = {"configured": bool(config["wifi"])}
     mqtt = config.get("mqtt") or {}
-    shown["mqtt"] = {name: mqtt[name] for name in _SHOWN if name in mqtt} or {"configured": True}
+    names = ["host", "port", "keepalive", "tls", "use_tls"]
+    shown["mqtt"] = {name: mqtt[name] for name in names if name in mqtt} or {"configured": True}
     return shown
 
 

@@ -85,7 +85,7 @@ class Pair:
     def wrong(self):
         """What is wrong with which file, as texts; nothing for one that is not there."""
         found = [(path, look(path)[2]) for path in self._paths]
-        return ["%s %s" % (path[path.rfind("/") + 1 :], why) for path, why in found if why]
+        return ["%s %s" % (path.split("/")[-1], why) for path, why in found if why]
 
     def newest(self):
         """(sequence, content) of the valid one with the higher sequence, None for none."""
@@ -94,7 +94,8 @@ class Pair:
 
     def both(self):
         """(sequence, content) of each valid one."""
-        return [found for found in (read(path) for path in self._paths) if found]
+        found = [read(path) for path in self._paths]
+        return [one for one in found if one]
 
     def put(self, content):
         """Write to the file that is not the newest; nothing where that has this content already."""

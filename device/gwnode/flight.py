@@ -15,15 +15,14 @@ class Flight:
     def __init__(self, window):
         self.window = window
         self.pid = 0
-        self._out = []  # [id, packet, when sent], oldest first
-        self._acked = []
+        self.clear()
 
     def __len__(self):
         return len(self._out)
 
     def clear(self):
         """A clean session knows nothing of the last one; the ids go on."""
-        self._out = []
+        self._out = []  # [id, packet, when sent], oldest first
         self._acked = []
 
     def next_id(self):

@@ -143,18 +143,19 @@ class Link(MQTTClient):
             self._greeted = True
             login = None if self.user is None else (self.user, self.pswd or "")
             will = (self.lw_topic, self.lw_msg, self.lw_qos, self.lw_retain)
-            self._wire.write(packets.connect(self.client_id, self.keepalive, will, login))
+            packet = packets.connect(self.client_id, self.keepalive, will, login)
+            self._wire.write(packet)
         return moved
 
     def _listen(self, wait_ms):
         until = self.clock() + wait_ms
         while True:
             self._wire.check()
-            moved = self._take_in() if self._taken else self._advance()
+            moved = self._advance()
             self._tend()
             left = until - self.clock()
             if left <= 0 or self._reader.inbox or (moved and self._taken):
-                return
+                break
             self._wire.wait(min(left, _SLICE_MS))
 
     def _take_in(self):

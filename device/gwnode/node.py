@@ -43,8 +43,8 @@ class Names:
         return gh, zone, self.config.get("node_id") or self.hardware_id
 
     def topic(self, kind, channel=None):
-        parts = [self.root] + list(self.place()) + ([channel] if channel else []) + [kind]
-        return "/".join(parts)
+        place = self.place()
+        return "/".join((self.root,) + place + ((channel,) if channel else ()) + (kind,))
 
     def topics(self):
         """Ours, and the temp ones for ever (A1)."""
@@ -142,7 +142,7 @@ class Node(Names):
         say.report_all(self, out)
         follow.tell(self, out, now)
         if self.crash:  # told again until it is acknowledged
-            say.crash(self, out, now)
+            say.error(self, out, now, "node", "crash", self.crash)
 
     def on_network(self, out, now):
         """There is a network again; a house that had no power does not come back as one."""
@@ -151,23 +151,24 @@ class Node(Names):
             self.open_at = now + self.chance(1000)
 
     def on_failed(self, out, now, why):
-        self.connected, self.why = False, why
-        self._cut(out)
-        pause = min(1000 << min(self.tries, 6), _MINUTE)
-        self.tries += 1
-        self.open_at = now + self.jitter(pause)
+        pause = self._back_off(out, now, why)
         text = "broker not reached (%s), next try within %d s"
         out.append(("log", text % (why, pause // 1000)))
 
     def on_lost(self, out, now, why):
         if now - self.since >= _SETTLED:
             self.tries = 0
-        self.connected, self.why = False, why
-        self._cut(out)
         # a broker that takes us and throws us out again is not asked more often than one that is away
-        self.open_at = now + self.jitter(min(1000 << min(self.tries, 6), _MINUTE))
-        self.tries += 1
+        self._back_off(out, now, why)
         out.append(("log", "connection lost: %s" % why))
+
+    def _back_off(self, out, now, why):
+        self._cut(out)
+        self.why = why
+        pause = min(1000 << min(self.tries, 6), _MINUTE)
+        self.tries += 1
+        self.open_at = now + self.jitter(pause)
+        return pause
 
     def on_tick(self, out, now):
         if self.store.trial and self.trial_ends is None and self.wanted is None:
@@ -193,7 +194,7 @@ class Node(Names):
         if not self.connected:
             return  # it was for the connection that this config has left
         self.heard_at = now
-        kind = topic[topic.rfind("/") + 1 :]
+        kind = topic.split("/")[-1]
         try:
             if kind == "hello_ack":
                 greeting.receipt(self, out, now, payload)
@@ -209,7 +210,7 @@ class Node(Names):
             out.append(("log", "refused a %s: %s %s" % (kind, refused.word, refused.detail)))
 
     def on_oversized(self, out, now, topic, size):
-        kind = topic[topic.rfind("/") + 1 :]
+        kind = topic.split("/")[-1]
         out.append(("log", "refused a %s: too_big %d bytes" % (kind, size)))
         if kind == "config" and self.connected:
             say.error(self, out, now, "config", "too_big", "%d bytes" % size)

@@ -40,15 +40,15 @@ class Notes:
 
     def bad_boot(self):
         """This boot ends, or the last one ended, as none should."""
-        self._put(self._kept["bad"] + 1)
+        self._put(self.bad + 1)
 
     def good_boot(self):
-        if self._kept["bad"]:
+        if self.bad:
             self._put(0)
 
     def remember(self, cmd_id, status):
         self._kept["acted"] = self._kept["acted"][1 - _ACTED :] + [[cmd_id, status]]
-        self._put(self._kept["bad"])
+        self._put(self.bad)
 
     def _put(self, bad):
         self._kept["bad"] = bad

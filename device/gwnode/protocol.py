@@ -2,7 +2,6 @@
 # Rules of this file. Whatever is spelled on the wire and used in more than one place is spelled here.
 # Nothing that a stranger sent becomes part of a topic unless is_name() has looked at it.
 
-import binascii
 import hashlib
 import json
 
@@ -42,6 +41,14 @@ def is_integer(value, least, most):
     return isinstance(value, int) and not isinstance(value, bool) and least <= value <= most
 
 
+def parse(payload):
+    """A message that is an object; raises Refused."""
+    message = json.loads(scan(payload))
+    if not isinstance(message, dict):
+        raise Refused("schema", "no object")
+    return message
+
+
 def encode(message):
     """A message as bytes, without white space."""
     return json.dumps(message, separators=(",", ":")).encode()
@@ -51,7 +58,7 @@ def encode(message):
 
 
 def sha256_hex(data):
-    return binascii.hexlify(hashlib.sha256(data).digest()).decode()
+    return hashlib.sha256(data).digest().hex()
 
 
 def hmac_hex(key, message):
@@ -80,7 +87,7 @@ def _hashes(key):
 
 def _finish(inner, outer):
     outer.update(inner.digest())
-    return binascii.hexlify(outer.digest()).decode()
+    return outer.digest().hex()
 
 
 def sign(key, *parts):

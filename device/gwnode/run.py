@@ -26,12 +26,12 @@ class Runner(Keeper):
     led = None  # a crash is shown by it too, when there is no runner any more
 
     def __init__(self, folder):
-        super().__init__(folder, _settings(folder))
+        known = _settings(folder)
+        super().__init__(folder, known)
         self.began = board.now_ms()
         self.link = None
         self.backlog = []  # (topic, payload, retain, mark)
         self.marks = {}  # packet id -> mark
-        known = self.settings
         claim_key, legacy = known.get("claim_key", ""), known.get("legacy") is True
         store = self.storage.load(config.base(known), claim_key, legacy)
         store.settings = known
@@ -212,7 +212,7 @@ def _settings(folder):
 
     try:
         known = settings.load(folder + "/node.json")
-        why = ["hardware_id: this machine has no address to make one from"]
+        why = ["hardware_id: no network address to make one from"]
     except settings.SettingsError as error:
         known, why = {}, error.why
     if known and not known.get("hardware_id"):
@@ -235,11 +235,15 @@ def main(folder="/"):
     try:
         Runner(folder).run()
     except Exception as error:  # noqa: BLE001 - a board that nobody sees must start again
-        text = board.traceback_of(error)
-        notes.keep_crash(folder, text)
-        log.error("restart after an error\n" + text)
-        notes.Notes(folder, log.error).bad_boot()
-        if Runner.led:
-            Runner.led.show(True)
-        board.sleep_ms(1000)
-        board.restart()
+        _crashed(folder, error)
+
+
+def _crashed(folder, error):
+    text = board.traceback_of(error)
+    notes.keep_crash(folder, text)
+    log.error("restart after an error\n" + text)
+    notes.Notes(folder, log.error).bad_boot()
+    if Runner.led:
+        Runner.led.show(True)
+    board.sleep_ms(1000)
+    board.restart()

@@ -5,18 +5,6 @@
 from . import VERSION, const, document
 from .protocol import MAX_PAYLOAD, PROTOCOL, encode, sign
 
-_HELLO = const(
-    (
-        "reset_cause",
-        "board",
-        "mpy",
-        "hardware_revision",
-        "capabilities",
-        "provisioning_meta",
-        "sleep_s",
-    )
-)
-_ONLY = const(("node_id", "version", "type", "gh_uid", "zone_uid", "fw_version"))
 _LONGEST_HEADER = const(308)  # what header() and say() add to a report
 
 
@@ -46,11 +34,13 @@ def hello(node, out):
         "seq": node.seq("node_hello"),
         "config_revision": config.revision,
         "config_sha256": config.sha,
-        "free_heap": node.facts().get("free_heap", 0),
+        "free_heap": node.facts()["free_heap"],
     }
     if node.safe_mode:
         message["safe_mode"] = True
-    for name in _HELLO:
+    more = ["reset_cause", "board", "mpy", "sleep_s"]
+    more += ["hardware_revision", "capabilities", "provisioning_meta"]
+    for name in more:
         if node.settings.get(name):
             message[name] = node.settings[name]
     if config.secret:
@@ -69,17 +59,11 @@ def _sign(node, kind, seq, revision, sha):
 
 def beat(node, out):
     """A4 and B4: a promise to beat again within interval_s."""
-    facts = node.facts()
-    message = {
-        "uptime": facts.get("uptime", 0),
-        "free_heap": facts.get("free_heap", 0),
-        "min_free_heap": facts.get("min_free_heap", 0),
-        "rssi": facts.get("rssi", -100),
-        "fw_version": VERSION,
-        "interval_s": node.interval(),
-        "config_revision": node.store.running.revision,
-        "lost": node.lost_messages,
-    }
+    message = node.facts()
+    message["fw_version"] = VERSION
+    message["interval_s"] = node.interval()
+    message["config_revision"] = node.store.running.revision
+    message["lost"] = node.lost_messages
     if node.settings.get("sleep_s"):
         message["sleep_s"] = node.settings["sleep_s"]
     say(node, out, "heartbeat", node.topic("heartbeat"), message)
@@ -95,23 +79,14 @@ def status(node, out, now, word="ONLINE"):
 
 def ask_time(node, out):
     """A3: for gateways that know no receipt."""
-    message = {"message_type": "time_request", "uptime": node.facts().get("uptime", 0)}
+    message = {"message_type": "time_request", "uptime": node.facts()["uptime"]}
     say(node, out, "time_request", node.root + "/time/request", message)
 
 
 def error(node, out, now, component, word, text):
-    """A8: what could not be told in any other answer."""
+    """A8: what could not be told in any other answer. Its PUBACK is known by the word."""
     message = {"level": "ERROR", "component": component, "error_code": word}
-    message["message"] = text
-    if node.wall is not None:
-        message["ts"] = node.unix(now) * 1000
-    say(node, out, "error", node.topic("error"), message)
-
-
-def crash(node, out, now):
-    """What ended the boot before this one; its PUBACK ends the telling."""
-    message = {"level": "ERROR", "component": "node", "error_code": "crash"}
-    message.update({"message": node.crash, "mark": "crash"})
+    message.update({"message": text, "mark": word})
     if node.wall is not None:
         message["ts"] = node.unix(now) * 1000
     say(node, out, "error", node.topic("error"), message)
@@ -171,7 +146,7 @@ def report(node, out, state, full):
 
 def _names_only(message):
     short = {"channels": [{"name": c.get("name")} for c in message.get("channels", ())]}
-    for name in _ONLY:
+    for name in ["node_id", "version", "type", "gh_uid", "zone_uid", "fw_version"]:
         if name in message:
             short[name] = message[name]
     return short

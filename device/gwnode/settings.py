@@ -9,7 +9,7 @@ from .check import MQTT, NETWORK, broken
 from .protocol import is_name
 
 _RULES = const(
-    "hardware_id=name<=128 node_type=text root=text claim_key=text hardware_revision=text"
+    "hardware_id=name<=128 node_type,root,claim_key,hardware_revision=text"
     " interval_s=positive<=3600 trial_s=positive<=86400 sleep_s=1..86400 awake_s=1..3600"
     " ring_blocks=1..250 pins=object led=pin led_invert=true-or-false mqtt=object! wifi_country=two-letters"
     " wifi_power=performance|powersave|none"

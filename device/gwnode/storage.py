@@ -28,7 +28,7 @@ class Storage:
         newest = self._records.newest()
         record = json.loads(newest[1]) if newest else None
         store = config.Store(base, [c for c in slots if c], record, claim_key, legacy)
-        if store.booted() or store.trial:
+        if store.booted():
             self._count(store)
         return store
 

@@ -86,7 +86,7 @@ def _check_utf8(data):
 
 def _check_json(data, end):
     stack = []  # for each open container: None for an array, the set of its keys for an object
-    i = _blank(data, 0)
+    i = blank(data, 0)
     while True:
         i, opened = _value(data, i, stack)
         if not opened:
@@ -97,7 +97,7 @@ def _check_json(data, end):
             return
 
 
-def _blank(data, i):
+def blank(data, i):
     while i < len(data) and data[i] in _BLANKS:
         i += 1
     return i
@@ -109,17 +109,17 @@ def _value(data, i, stack):
     if c in (_OPEN, _LIST):
         if len(stack) >= MAX_DEPTH:
             raise Refused("depth", "more than %d levels" % MAX_DEPTH)
-        i = _blank(data, i + 1)
+        i = blank(data, i + 1)
         if data[i] == c + 2:  # the closing one is two further in ASCII
-            return _blank(data, i + 1), False
+            return blank(data, i + 1), False
         stack.append(set() if c == _OPEN else None)
         return (_key(data, i, stack[-1]) if c == _OPEN else i), True
     if c == _QUOTE:
-        return _blank(data, string(data, i, False)[1]), False
+        return blank(data, string(data, i, False)[1]), False
     for word in (b"true", b"false", b"null"):
         if c == word[0] and data[i : i + len(word)] == word:
-            return _blank(data, i + len(word)), False
-    return _blank(data, _number(data, i)), False
+            return blank(data, i + len(word)), False
+    return blank(data, _number(data, i)), False
 
 
 def _after(data, i, stack):
@@ -127,12 +127,12 @@ def _after(data, i, stack):
     while stack:
         c = data[i]
         if c == _COMMA:
-            i = _blank(data, i + 1)
+            i = blank(data, i + 1)
             return i if stack[-1] is None else _key(data, i, stack[-1])
         if c != (_END if stack[-1] is None else _CLOSE):
             raise _bad("no comma and no end", i)
         stack.pop()
-        i = _blank(data, i + 1)
+        i = blank(data, i + 1)
     return i
 
 
@@ -143,10 +143,10 @@ def _key(data, i, keys):
     if key in keys:
         raise _bad("a key for the second time", i)
     keys.add(key)
-    i = _blank(data, end)
+    i = blank(data, end)
     if data[i] != _COLON:
         raise _bad("no colon", i)
-    return _blank(data, i + 1)
+    return blank(data, i + 1)
 
 
 def string(data, i, wanted=True):
@@ -182,13 +182,12 @@ def string(data, i, wanted=True):
 
 def _unicode(data, i):
     code = _hex4(data, i + 2)
-    if 0xD800 <= code < 0xDC00 and data[i + 6 : i + 8] == b"\\u":
-        low = _hex4(data, i + 8)
-        if 0xDC00 <= low < 0xE000:
-            return 0x10000 + ((code - 0xD800) << 10) + (low - 0xDC00), i + 12
-    if 0xD800 <= code < 0xE000:
+    if not 0xD800 <= code < 0xE000:
+        return code, i + 6
+    low = _hex4(data, i + 8) if code < 0xDC00 and data[i + 6 : i + 8] == b"\\u" else 0
+    if not 0xDC00 <= low < 0xE000:
         raise _bad("half a character", i)
-    return code, i + 6
+    return 0x10000 + ((code - 0xD800) << 10) + (low - 0xDC00), i + 12
 
 
 def _hex4(data, i):

@@ -2,11 +2,9 @@
 # Rules of this file. The boot record goes to flash before the slot, both before the document runs.
 # A trial has an end that nobody needs to be reached for; an end is an end.
 
-import json
-
 from . import say
 from .config import pack
-from .protocol import MAX_REVISION, Refused, is_integer, scan
+from .protocol import MAX_REVISION, Refused, is_integer, parse
 
 
 def take(node, out, now, payload):
@@ -32,14 +30,19 @@ def _reject(node, out, found):
     _, revision, sha, reason, path = found
     if revision:
         node.store.reject(revision, sha, reason, path)
-        out.append(("record", node.store.record()))
+        _keep(node, out)
     say.header(node, out, "rejected", (revision, sha), (reason, path))
+
+
+def _keep(node, out):
+    """The boot record as it is now, to flash."""
+    out.append(("record", node.store.record()))
 
 
 def _answer_refusal(node, out, now, payload, refused):
     """Silence would leave the sender guessing; but only text that was scanned is parsed."""
     try:
-        message = json.loads(scan(payload))
+        message = parse(payload)
         pair = message["revision"], message["sha256"]
         known = is_integer(pair[0], 0, MAX_REVISION) and isinstance(pair[1], str)
     except (Refused, ValueError, KeyError, TypeError):
@@ -79,7 +82,7 @@ def unsaved(node, out, now, why):
     if config is None:
         return
     node.store.trial = None
-    out.append(("record", node.store.record()))
+    _keep(node, out)
     say.header(node, out, "rejected", (config.revision, config.sha), ("flash: " + why, None))
     if node.trial_ends is not None:
         node.trial_ends = None
@@ -90,7 +93,7 @@ def confirm(node, out):
     """The proof is here."""
     node.store.confirm()
     node.trial_ends = None
-    out.append(("record", node.store.record()))
+    _keep(node, out)
     if node.store.good.revision:
         say.report(node, out, "verified", True)
     else:
@@ -102,6 +105,6 @@ def roll_back(node, out, now, reason):
     node.trial_ends = None
     node.store.fail("rolled_back", reason)
     node.told = False
-    out.append(("record", node.store.record()))
+    _keep(node, out)
     out.append(("log", "config rolled back: %s" % reason))
     node.switch(out, now)

@@ -48,7 +48,8 @@ class Way:
         if (key, secure) not in self._links:
             self._links.clear()  # one at a time: its buffer is what a small heap misses most
             gc.collect()
-            self._links[key, secure] = Link(*key, ssl=self._context(secure), clock=board.now_ms)
+            context = self._context(secure)
+            self._links[key, secure] = Link(*key, ssl=context, clock=board.now_ms)
         return self._links[key, secure]
 
     def _context(self, secure):

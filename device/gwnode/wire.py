@@ -68,8 +68,7 @@ class Wire:
 
     def step(self):
         """One step towards the connection; False where there is nothing to do yet."""
-        if self.missing == "TLS":
-            # only CPython comes here: MicroPython shakes hands within the first write
+        if pc and self.missing == "TLS":  # MicroPython shakes hands within the first write
             if self._try("do TLS", lambda sock: sock.do_handshake() or True, self._sock) is None:
                 return False
             self.missing = None
@@ -89,7 +88,7 @@ class Wire:
             except (OSError, ValueError) as error:
                 self.drop("no TLS: %s" % error)
             self._use(sock)
-            if hasattr(sock, "do_handshake"):
+            if pc:
                 self.missing = "TLS"
         return True
 

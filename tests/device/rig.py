@@ -30,6 +30,11 @@ def document(**changes):
     return {name: doc[name] for name in doc if doc[name] is not None}
 
 
+def facts():
+    """What a board tells of itself."""
+    return {"uptime": 0, "free_heap": 0, "min_free_heap": 0, "rssi": -100}
+
+
 class Blocks(ring.Ring):
     """The ring itself, on blocks in memory."""
 
@@ -114,12 +119,12 @@ class Rig:
         """Power on: what flash has is all that is known."""
         self.boots += 1
         self.store = self.stored()
-        if self.store.booted() or self.store.trial:
+        if self.store.booted():
             self.record = self.store.record()
         self.boot_id = "%08x" % (0xB0070000 + self.boots)
         self.counts = {}
         self.linked = False
-        self.node = Node(self.settings, self.store, self.boot_id, dict, self.seed)
+        self.node = Node(self.settings, self.store, self.boot_id, facts, self.seed)
         self.node.crash = self.crash
         failed = "ERROR", "command_already_failed"
         seen = [(one, (word, None) if word else failed) for one, word in self.acted]

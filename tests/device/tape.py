@@ -121,7 +121,8 @@ def packed(store, doc, kept, size=0):
     if more > 0:
         made.text = text + b" " * more
         made.sha = protocol.sha256_hex(made.text)
-    return store.begin(made)
+    store.begin(made)
+    return made
 
 
 def recover(storage, base):

@@ -30,7 +30,9 @@ def hmac():
     count = 0
     for case in load("hmac_vectors.json")["vectors"]:
         for wire in ("wire_utf8", "wire_ascii"):
-            text = canonical.canonical(protocol.scan(case[wire].encode(), 20000))
+            parts = []
+            canonical.canonical_to(protocol.scan(case[wire].encode(), 20000), parts.append)
+            text = b"".join(parts).decode()
             if text != case["canonical"]:
                 print("hmac", case["name"], wire, text)
             elif protocol.hmac_hex(case["secret"], text) != case["sig"]:
@@ -60,13 +62,6 @@ def envelopes():
     return count
 
 
-class Running:
-    """What a receipt is looked at with."""
-
-    def __init__(self, secret):
-        self.secret = secret
-
-
 def signatures():
     count = 0
     for name in ("hello.json", "config.json"):
@@ -91,7 +86,7 @@ def receipts():
         if case["secret"] is None:
             if message["accepted"] is not False or greeting._word(message["reason"]) == "?":
                 print("receipt", case["name"])
-        elif greeting._is_signed(message, Running(case["secret"])) is not case["signed"]:
+        elif greeting._is_signed(message, case["secret"]) is not case["signed"]:
             print("receipt", case["name"])
         count += 1
     return count

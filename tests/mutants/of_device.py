@@ -8,7 +8,7 @@ DEVICE = (
     Defect(
         "node-believes-an-unsigned-receipt",
         "device/gwnode/greeting.py",
-        "    if config.secret and not _is_signed(message, config):\n",
+        "    if not _is_signed(message, config.secret):\n",
         "    if False:\n",
         "tests/device/test_trial.py::test_an_unsigned_receipt_does_not_end_a_trial_well",
     ),
@@ -36,7 +36,7 @@ DEVICE = (
     Defect(
         "failed-config-is-tried-again",
         "device/gwnode/config.py",
-        "        if self.failed and self.failed[0] == revision and self.failed[1] == sha:\n",
+        "        if self.failed and self.failed[:2] == [revision, sha]:\n",
         "        if False:\n",
         "tests/device/test_trial.py::test_an_end_is_an_end",
     ),
@@ -85,7 +85,7 @@ DEVICE = (
     Defect(
         "command-without-a-clock",
         "device/gwnode/commands.py",
-        '    if node.wall is None and name != "set_time":\n',
+        '    if node.wall is None and command["cmd"] != "set_time":\n',
         "    if False:\n",
         "tests/device/test_commands.py::test_without_a_clock_nothing_is_done_but_setting_it",
     ),
@@ -231,14 +231,14 @@ DEVICE = (
     Defect(
         "plain-document-after-a-signed-one",
         "device/gwnode/config.py",
-        "        if self.floor and not self.legacy:\n",
-        "        if False:\n",
+        "        elif self.floor and not self.legacy:\n",
+        "        elif False:\n",
         "tests/device/test_trial.py::test_a_plain_document_is_refused_once_a_signed_one_was_proved",
     ),
     Defect(
         "config-without-a-secret-is-tried",
         "device/gwnode/config.py",
-        "        if not config.secret:\n",
+        "        if revision and not config.secret:\n",
         "        if False:\n",
         "tests/device/test_trial.py::test_a_document_without_any_secret_could_never_prove_itself",
     ),
@@ -252,8 +252,8 @@ DEVICE = (
     Defect(
         "full-flash-loses-the-proved-config",
         "device/gwnode/trial.py",
-        "    node.store.trial = None\n    out.append",
-        "    out.append",
+        "    node.store.trial = None\n    _keep(node, out)\n",
+        "    _keep(node, out)\n",
         "tests/device/test_trial.py::test_a_full_flash_is_told_and_changes_nothing",
     ),
     Defect(
@@ -280,8 +280,8 @@ DEVICE = (
     Defect(
         "reports-show-secrets",
         "device/gwnode/document.py",
-        "    shown = {k: _without_secrets(v) for k, v in config.items() if k not in _SECRETS}\n",
-        "    shown = dict(config)\n",
+        "    shown = dict(_without_secrets(config))",
+        "    shown = dict(config)",
         "tests/device/test_trial.py::test_a_config_goes_from_received_to_verified",
     ),
     Defect(

@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     import asyncio
 
 
+def _facts() -> dict[str, int]:
+    return {"uptime": 0, "free_heap": 0, "min_free_heap": 0, "rssi": -100}
+
+
 class Board:
     """One device; `told` hears what it says, hears and proves."""
 
@@ -61,10 +65,10 @@ class Board:
         slots = [config.unpack(number, content, base) for number, content in self.slots.items()]
         record = json.loads(self.record) if self.record else None
         store = config.Store(base, [s for s in slots if s], record)
-        if store.booted() or store.trial:
+        if store.booted():
             self.record = store.record()
         boot_id = self.chance.randbytes(4).hex()
-        self.node = Node(self.settings, store, boot_id, dict, self.chance.getrandbits(24))
+        self.node = Node(self.settings, store, boot_id, _facts, self.chance.getrandbits(24))
         self._tick()
 
     def power_off(self) -> None:

@@ -1,8 +1,6 @@
 """A DS18x20 thermometer, degrees Celsius. Of many on one wire `rom` (16 hex digits) names one."""
 # A conversion takes 750 ms: the first read starts it, the next one fetches the value.
 
-import binascii
-
 import ds18x20
 import onewire
 
@@ -19,7 +17,7 @@ class Driver:
         if self._found is None:
             roms = [bytes(rom) for rom in self._bus.scan()]
             if self._rom:
-                roms = [rom for rom in roms if binascii.hexlify(rom).decode() == self._rom]
+                roms = [rom for rom in roms if rom.hex() == self._rom]
             if not roms:
                 raise OSError("no thermometer on the wire")
             self._bus.convert_temp()

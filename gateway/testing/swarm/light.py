@@ -59,7 +59,7 @@ class LightNode:
         record = json.loads(self.flash.record) if self.flash.record else None
         claim_key = self.settings.get("claim_key", "")
         store = config.Store(base, [slot for slot in slots if slot], record, claim_key, False)
-        if store.booted() or store.trial:
+        if store.booted():
             self.flash.record = store.record()
         boot_id, seed = f"{self._dice.getrandbits(32):08x}", self._dice.getrandbits(24)
         began = self._now()
