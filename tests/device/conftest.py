@@ -282,6 +282,14 @@ def image(umqtt: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return made_image("mpy", umqtt, tmp_path_factory.mktemp("image") / "node")
 
 
+@pytest.fixture(scope="session")
+def script_image(umqtt: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same for scripts that call what is no function in it."""
+    from in_image import made_to_be_asked
+
+    return made_to_be_asked(umqtt, tmp_path_factory.mktemp("image") / "node")
+
+
 @pytest.fixture(params=["files", "image"])
 def node_files(request: pytest.FixtureRequest) -> Path:
     """What is on a board: the node's files as they are, or an image of them."""
@@ -293,7 +301,7 @@ def node_files(request: pytest.FixtureRequest) -> Path:
 @pytest.fixture(params=["micropython", "cpython", "image"])
 def play(request: pytest.FixtureRequest, umqtt: Path) -> Iterator[Player]:
     """The same link in both interpreters, and as an image; a board's memory for MicroPython."""
-    from in_image import InImage
+    from in_image import ASKED, InImage
 
     if request.param == "cpython":
         places = {"PYTHONPATH": str(ROOT / "device"), "UMQTT_DIR": str(umqtt)}
@@ -302,8 +310,8 @@ def play(request: pytest.FixtureRequest, umqtt: Path) -> Iterator[Player]:
         command = [request.getfixturevalue("micropython"), "-X", "heapsize=256k"]
         files = {"MICROPYPATH": f"{ROOT / 'device'}:{umqtt}:.frozen"}
         if request.param == "image":
-            image = request.getfixturevalue("image")
-            player = Player(command, {"MICROPYPATH": f"{image}:.frozen"}, InImage(umqtt))
+            image = request.getfixturevalue("script_image")
+            player = Player(command, {"MICROPYPATH": f"{image}:.frozen"}, InImage(umqtt, ASKED))
         else:
             player = Player(command, files)
     yield player
@@ -347,7 +355,8 @@ def command(request: pytest.FixtureRequest, umqtt: Path, tmp_path: Path) -> Star
     if request.param == "micropython":
         environment["MICROPYPATH"] = f"{files}:{umqtt}:.frozen"
         return Start(words, environment, files)
-    from in_image import InImage
+    from in_image import ASKED, InImage
 
-    files = request.getfixturevalue("image")
-    return Start(words, {**environment, "MICROPYPATH": f"{files}:.frozen"}, files, InImage(umqtt))
+    files = request.getfixturevalue("script_image")
+    own = InImage(umqtt, ASKED)
+    return Start(words, {**environment, "MICROPYPATH": f"{files}:.frozen"}, files, own)

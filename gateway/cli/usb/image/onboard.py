@@ -1,4 +1,4 @@
-"""What is known of a node's file before it runs: it runs on a board, and of umqtt it wants three methods.
+"""What is known of a node's file before it runs: it runs on a board, and of umqtt it wants two methods.
 
 Rules of this file. Branches for a PC go, with pc.py and what it gives; `micropython.const` is the
 compiler's. Of umqtt.simple goes what link.py does not inherit, as its head says; a use of what is gone
@@ -14,7 +14,8 @@ from gateway.errors import DataError
 
 PC = "pc"
 UMQTT = "umqtt"
-_INHERITED = ("__init__", "set_last_will", "set_callback")
+_INHERITED = ("__init__", "set_last_will")
+"""What the node calls of what link.py inherits: it gets its messages from poll(), not by a callback."""
 
 
 class OnBoard(ast.NodeTransformer):
@@ -65,8 +66,10 @@ class OnBoard(ast.NodeTransformer):
         return node
 
     def visit_BoolOp(self, node: ast.BoolOp) -> ast.expr:
-        """`None or x` is x."""
+        """`None or x` is x, and `None and x` is None."""
         self.generic_visit(node)
+        if isinstance(node.op, ast.And) and _is_none(node.values[0]):
+            return ast.Constant(None)
         if isinstance(node.op, ast.Or) and _is_none(node.values[0]):
             return node.values[1] if len(node.values) == 2 else ast.BoolOp(node.op, node.values[1:])
         return node

@@ -143,6 +143,16 @@ class Program:
         return done
 
 
+def defined(tree: ast.Module) -> Iterator[tuple[ast.Module | ast.ClassDef, ast.FunctionDef]]:
+    """Each function of a module, and each method of its classes; first in what it is defined."""
+    blocks: list[ast.Module | ast.ClassDef] = [tree]
+    blocks += [node for node in tree.body if isinstance(node, ast.ClassDef)]
+    for above in blocks:
+        for node in above.body:
+            if isinstance(node, ast.FunctionDef):
+                yield above, node
+
+
 def bound(body: list[ast.stmt]) -> Iterator[str]:
     """The names that a block binds in its own scope."""
     for node in _scope(body):
