@@ -51,7 +51,9 @@ def readable(payload: bytes) -> Any:
     """A payload as JSON value with secrets hidden, else as cleaned text."""
     text = payload.decode("utf-8", "replace")
     try:
-        return redact(json.loads(text))
+        value = json.loads(text)
+        json.dumps(value, allow_nan=False)  # NaN and 1e999 are numbers for Python alone
+        return redact(value)
     except (ValueError, RecursionError):
         return HIDDEN if re.search(r"pass|secret|token", text, re.IGNORECASE) else clean(text)
 

@@ -6,7 +6,7 @@ import io
 import json
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from gateway.cli import output
@@ -86,9 +86,14 @@ def test_cleaned_text_cannot_steer_a_terminal(text: str) -> None:
 
 
 @given(st.binary(max_size=200))
+@example(b"NaN")
+@example(b'{"value": -Infinity}')
+@example(b"[1e999]")
 def test_any_payload_can_be_read(payload: bytes) -> None:
-    """Showing a payload never fails, and what it gives can be written as JSON and UTF-8."""
+    """Showing a payload never fails, and what it gives can be written as UTF-8 and as JSON that every
+    reader takes: a number that only Python knows is text."""
     text = output.dumps(output.readable(payload)).encode("utf-8", "surrogatepass")
+    json.dumps(json.loads(text), allow_nan=False)
     assert json.loads(text) == output.readable(payload)
 
 
