@@ -117,7 +117,7 @@ def _functions(names: Path) -> Functions:
     except (OSError, ValueError) as error:
         raise _no_names(names, str(error)) from error
     if not isinstance(found, dict) or not all(isinstance(one, dict) for one in found.values()):
-        raise _no_names(names, "it is no JSON object, or from a build before 1.1")
+        raise _no_names(names, "it is no JSON of the form that the build writes")
     return found
 
 
