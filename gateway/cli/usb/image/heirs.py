@@ -8,34 +8,26 @@ its own. Whoever is not sure leaves two classes.
 from __future__ import annotations
 
 import ast
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Set
+from collections.abc import Callable, Collection, Set
+
+from gateway.cli.usb.image.sources import mentions
 
 Fresh = Callable[[str], str]
 
 
-def merge_heirs(trees: Iterable[ast.Module], ours: Set[str], fresh: Fresh) -> None:
+def merge_heirs(trees: Collection[ast.Module], ours: Set[str], fresh: Fresh) -> None:
     """Do it in all files. `ours` are the names that nobody has but the image; `fresh` makes an attribute
     that nobody has."""
-    trees = list(trees)
-    uses = Counter(
-        name for tree in trees for node in ast.walk(tree) for name in _written(node) if name in ours
-    )
+    uses = mentions(trees)
     for tree in trees:
         classes = {node.name: node for node in tree.body if isinstance(node, ast.ClassDef)}
         for heir in classes.values():
             match heir.bases:
-                case [ast.Name(name)] if name in classes and uses[name] == 1:
+                case [ast.Name(name)] if name in classes and name in ours and uses[name] == 1:
                     base = classes[name]
                     if _is_plain(base):
                         _merge(base, heir, fresh)
                         tree.body.remove(base)
-
-
-def _written(node: ast.AST) -> Iterator[str]:
-    match node:
-        case ast.Name(id=name) | ast.Attribute(attr=name) | ast.alias(name=name):
-            yield name
 
 
 def _is_plain(base: ast.ClassDef) -> bool:

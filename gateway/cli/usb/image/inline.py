@@ -14,10 +14,10 @@ from __future__ import annotations
 import ast
 import copy
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence, Set
+from collections.abc import Callable, Collection, Mapping, Sequence, Set
 
 from gateway.cli.usb.image.places import Place, Places
-from gateway.cli.usb.image.sources import bound, defined
+from gateway.cli.usb.image.sources import bound, defined, mentions
 
 Make = Callable[[ast.expr], list[ast.stmt]]
 Function = ast.FunctionDef
@@ -27,55 +27,33 @@ class _StaysError(Exception):
     """It stays a function."""
 
 
-def inlined(trees: Mapping[str, ast.Module], ours: Set[str], changing: Set[str]) -> int:
-    """Do it in all files of an image; how many functions are gone. `ours` are the names that
-    nobody has but the image."""
-    uses: Counter[str] = sum(map(_uses, trees.values()), Counter())
-    return sum(_File(tree, uses, ours, changing).run() for tree in trees.values())
-
-
-def _uses(tree: ast.AST) -> Counter[str]:
-    found: Counter[str] = Counter()
-    for node in ast.walk(tree):
-        match node:
-            case ast.Name(id=name) | ast.Attribute(attr=name) | ast.alias(name=name):
-                found[name] += 1
-            case ast.FunctionDef(name=name):
-                found[name] += _DEFINED
-    return found
-
-
-_DEFINED = 1 << 16
 _FOR_EVER = ("main", "run")
-_ONCE = _DEFINED + 1
-"""Defined once, and named in one other place."""
+
+
+def inline(trees: Collection[ast.Module], ours: Set[str], changing: Set[str]) -> None:
+    """Do it in all files of an image. `ours` are the names that nobody has but the image."""
+    uses = mentions(trees)
+    times = Counter(one.name for tree in trees for _, one in defined(tree))
+    once = {name for name in ours if uses[name] == times[name] == 1}
+    for tree in trees:
+        _File(tree, once, changing).run()
 
 
 class _File:
-    def __init__(
-        self,
-        tree: ast.Module,
-        uses: Mapping[str, int],
-        ours: Set[str],
-        changing: Set[str],
-    ) -> None:
+    def __init__(self, tree: ast.Module, once: Set[str], changing: Set[str]) -> None:
         self._changing = changing
         self._block = {one: above.body for above, one in defined(tree)}
         self._methods = {one for one, block in self._block.items() if block is not tree.body}
-        self._candidates = {
-            one.name: one for one in self._block if uses[one.name] == _ONCE and one.name in ours
-        }
+        self._candidates = {one.name: one for one in self._block if one.name in once}
         self._slots: dict[Function, list[str]] = {}
         self._begun: set[Function] = set()
         self._complete: set[Function] = set()
         self._results = 0
 
-    def run(self) -> int:
-        """How many are gone."""
-        before = len(self._block)
+    def run(self) -> None:
+        """Whatever calls something."""
         for function in list(self._block):
             self._finish(function)
-        return before - len(self._block)
 
     def _finish(self, caller: Function) -> None:
         """Take in what is called here, after what is called there."""

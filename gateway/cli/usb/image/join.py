@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import ast
 from collections import Counter
-from collections.abc import Mapping, Set
+from collections.abc import Collection, Mapping, Set
 from typing import NamedTuple
 
 from gateway.cli.usb.image.explain import Functions
 from gateway.cli.usb.image.heirs import merge_heirs
-from gateway.cli.usb.image.inline import inlined
+from gateway.cli.usb.image.inline import inline
 from gateway.cli.usb.image.lookup import Constants, Homes
 from gateway.cli.usb.image.names import Names, Settled
 from gateway.cli.usb.image.onboard import UMQTT, inherited
@@ -55,7 +55,7 @@ def joined(modules: Mapping[str, str], umqtt: str, keep: Set[str] = frozenset())
     names = Names(Program(texts))
     trees = _written(texts, names)
     places = _places(trees, names)
-    _shorten(trees, names, keep)
+    _shorten(trees.values(), names, keep)
     names.settle({home: _uses(tree) for home, tree in trees.items()})
     functions = _functions(trees, names, places)
     settled = Settled(names)
@@ -86,23 +86,23 @@ def _functions(
     return found
 
 
-def _shorten(trees: Mapping[str, ast.Module], names: Names, keep: Set[str]) -> None:
+def _shorten(files: Collection[ast.Module], names: Names, keep: Set[str]) -> None:
     """The same in fewer bytes."""
-    merge_heirs(trees.values(), names.stand_ins, names.fresh)
-    sets = changing(trees.values())
+    merge_heirs(files, names.stand_ins, names.fresh)
+    moving = changing(files)
     functions = [
         node
-        for tree in trees.values()
-        for node in ast.walk(Comparisons().visit(tree))
+        for file in files
+        for node in ast.walk(Comparisons().visit(file))
         if isinstance(node, ast.FunctionDef)
     ]
     for number, function in enumerate(functions):
-        loops(function, sets, f"_list_{number}_")
+        loops(function, moving, f"_list_{number}_")
     kept = {name for name in names.stand_ins if name.rpartition(".")[2] in keep}
-    inlined(trees, names.stand_ins - kept, sets)
-    last_calls(trees.values(), names.stand_ins)
-    for tree in trees.values():
-        ast.fix_missing_locations(tree)
+    inline(files, names.stand_ins - kept, moving)
+    last_calls(files, names.stand_ins)
+    for file in files:
+        ast.fix_missing_locations(file)
 
 
 def _written(texts: Mapping[str, str], names: Names) -> dict[str, ast.Module]:

@@ -39,7 +39,7 @@ from collections.abc import Iterator, Mapping, Set
 from typing import Any, NamedTuple
 
 from gateway.cli.usb.image.sharing import GLOBALS, Families, Rooms, Words
-from gateway.cli.usb.image.sources import Module, Program, bound, defined
+from gateway.cli.usb.image.sources import Module, Program, bound, defined, sets
 
 _THINGS: tuple[object, ...] = (
     *(builtins, errno, gc, hashlib, io, json, os, select, socket, ssl, struct, sys, time),
@@ -245,10 +245,10 @@ def _functions(program: Program) -> Iterator[Own]:
 
 def _attributes(program: Program) -> Iterator[str]:
     """Attributes that a class of ours defines, or that anybody sets."""
+    for module in program.modules.values():
+        yield from (node.attr for node in sets(module.tree))
     for _, node in _nodes(program):
-        if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store):
-            yield node.attr
-        elif isinstance(node, ast.ClassDef):
+        if isinstance(node, ast.ClassDef):
             yield from bound(node.body)
 
 

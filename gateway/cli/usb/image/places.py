@@ -10,6 +10,8 @@ import ast
 from collections.abc import Iterable, Set
 from typing import NamedTuple
 
+from gateway.cli.usb.image.sources import defined, sets
+
 _FIRST = {
     **{ast.Expr: "value", ast.Return: "value", ast.Assign: "value", ast.If: "test"},
     **{ast.For: "iter", ast.Raise: "exc", ast.Compare: "left", ast.BinOp: "left"},
@@ -51,13 +53,10 @@ class Place(NamedTuple):
 
 def changing(trees: Iterable[ast.Module]) -> set[str]:
     """The attributes that anybody sets, or that are computed when they are looked at."""
-    found = set()
-    for node in (node for tree in trees for node in ast.walk(tree)):
-        match node:
-            case ast.Attribute(attr=name, ctx=ast.Store() | ast.Del()):
-                found.add(name)
-            case ast.FunctionDef(name=name, decorator_list=[_, *_]):
-                found.add(name)
+    found: set[str] = set()
+    for tree in trees:
+        found |= {node.attr for node in sets(tree)}
+        found |= {function.name for _, function in defined(tree) if function.decorator_list}
     return found
 
 

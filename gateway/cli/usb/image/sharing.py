@@ -13,7 +13,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 
 from gateway.cli.usb.image.explain import MOST
-from gateway.cli.usb.image.sources import Program, bound
+from gateway.cli.usb.image.sources import Program, bound, sets
 
 Rooms = frozenset[str]
 GLOBALS = "globals"
@@ -92,20 +92,14 @@ def _classes(program: Program) -> Iterator[tuple[str, ast.ClassDef]]:
                 yield f"{module.name}.{node.name}", node
 
 
-def _sets(node: ast.AST) -> Iterator[ast.Attribute]:
-    for one in ast.walk(node):
-        if isinstance(one, ast.Attribute) and not isinstance(one.ctx, ast.Load):
-            yield one
-
-
 def _set_on_self(node: ast.ClassDef) -> Iterator[ast.Attribute]:
     for method in node.body:
         if isinstance(method, ast.FunctionDef) and method.args.args:
             this = method.args.args[0].arg
-            yield from (one for one in _sets(method) if ast.unparse(one.value) == this)
+            yield from (one for one in sets(method) if ast.unparse(one.value) == this)
 
 
 def _set_from_outside(program: Program) -> Iterator[str]:
     inside = {one for _, node in _classes(program) for one in _set_on_self(node)}
     for module in program.modules.values():
-        yield from (one.attr for one in _sets(module.tree) if one not in inside)
+        yield from (one.attr for one in sets(module.tree) if one not in inside)

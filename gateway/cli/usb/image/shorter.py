@@ -13,7 +13,7 @@ Rules of this file. Each of these was measured with mpy-cross, and does what was
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterable, Iterator, Set
+from collections.abc import Collection, Iterator, Set
 
 from gateway.cli.usb.image.places import Place, Places
 
@@ -88,9 +88,8 @@ def _loop(node: ast.ListComp | ast.DictComp, name: str) -> list[ast.stmt]:
     return [ast.Assign([ast.Name(name, ast.Store())], empty), body]
 
 
-def last_calls(trees: Iterable[ast.Module], ours: Set[str]) -> None:
+def last_calls(trees: Collection[ast.Module], ours: Set[str]) -> None:
     """Return what a function of ours ends with, where nobody looks at what it returns."""
-    trees = list(trees)
     idle = ours - {name for tree in trees for name in _looked_at(tree)}
     for function in (node for tree in trees for node in ast.walk(tree)):
         if isinstance(function, ast.FunctionDef) and function.name in idle:

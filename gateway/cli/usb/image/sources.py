@@ -7,7 +7,8 @@ there, a name that a module has not. What only a PC has is gone before anybody l
 from __future__ import annotations
 
 import ast
-from collections.abc import Collection, Iterator, Mapping
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import NamedTuple
 
 from gateway.cli.usb.image.onboard import PC, OnBoard
@@ -151,6 +152,23 @@ def defined(tree: ast.Module) -> Iterator[tuple[ast.Module | ast.ClassDef, ast.F
         for node in above.body:
             if isinstance(node, ast.FunctionDef):
                 yield above, node
+
+
+def mentions(trees: Iterable[ast.Module]) -> Counter[str]:
+    """How often each name stands somewhere without being defined there."""
+    found: Counter[str] = Counter()
+    for node in (node for tree in trees for node in ast.walk(tree)):
+        match node:
+            case ast.Name(id=name) | ast.Attribute(attr=name) | ast.alias(name=name):
+                found[name] += 1
+    return found
+
+
+def sets(tree: ast.AST) -> Iterator[ast.Attribute]:
+    """The attributes that are set, or deleted, in there."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Attribute) and not isinstance(node.ctx, ast.Load):
+            yield node
 
 
 def bound(body: list[ast.stmt]) -> Iterator[str]:
