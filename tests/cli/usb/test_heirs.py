@@ -23,6 +23,8 @@ class Base:
         return "a base"
     def only(self):
         return self.second
+    def both(self):
+        return "base's"
 """
 MIDDLE = """
 class Middle(Base):
@@ -32,6 +34,7 @@ class Middle(Base):
 HEIR = """
 class Heir(Base):
     count = 3
+    both = len
     def __init__(self, first):
         super().__init__(first)
         self.third = self.only() + super().only()
@@ -39,7 +42,7 @@ class Heir(Base):
         super().begin()
         self.begun += " and heir"
     def told(self):
-        return super().told() + [self.third, self.count]
+        return super().told() + [self.third, self.count, super().both(), self.both("two")]
     @property
     def kind(self):
         return "an heir"

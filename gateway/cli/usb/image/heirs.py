@@ -10,7 +10,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Callable, Collection, Set
 
-from gateway.cli.usb.image.sources import mentions
+from gateway.cli.usb.image.sources import bound, mentions
 
 Fresh = Callable[[str], str]
 
@@ -37,7 +37,7 @@ def _is_plain(base: ast.ClassDef) -> bool:
 
 
 def _merge(base: ast.ClassDef, heir: ast.ClassDef, fresh: Fresh) -> None:
-    own = {node.name for node in heir.body if isinstance(node, ast.FunctionDef)}
+    own = set(bound(heir.body))
     asked: dict[str, str] = {}
     for method in heir.body:
         for node in ast.walk(method):

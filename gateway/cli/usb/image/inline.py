@@ -2,8 +2,8 @@
 
 Rules of this file. What comes out computes the same in the same order, or the function stays one: its
 parameters are computed first, its locals get names of their own, and a `return` within a loop or a `try`
-is only taken over where it ends the caller too. A caller with a `while` takes in nothing but expressions:
-it may run for ever, and would keep for ever what a function forgets when it ends.
+is only taken over where it ends the caller too. A caller that runs for ever takes in nothing but expressions:
+it would keep for ever what a function forgets when it ends.
 
 Functions that stood in the same caller share the names of their locals, so that the caller's frame is as
 large as that of the largest.
@@ -28,6 +28,7 @@ class _StaysError(Exception):
 
 
 _FOR_EVER = ("main", "run")
+"""The functions of the node that end with it."""
 
 
 def inline(trees: Collection[ast.Module], ours: Set[str], changing: Set[str]) -> None:
