@@ -11,7 +11,7 @@ if sys.implementation.name == "micropython":
     pc = None
     # MicroPython never moves what it has placed, and otherwise collects only when its heap is full, by
     # when the modules imported below lie all over it. Collecting early leaves one large free piece.
-    gc.threshold(8192)  # pyright: ignore[reportAttributeAccessIssue] - MicroPython's own
+    gc.threshold(4096)  # pyright: ignore[reportAttributeAccessIssue] - MicroPython's own
 else:
     from . import pc as pc
     from .pc import const as const

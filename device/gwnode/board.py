@@ -42,7 +42,7 @@ def settled():
     """Everything that stays is in its place: memory may now fill further before it is collected."""
     if hasattr(gc, "threshold"):
         gc.collect()
-        gc.threshold(max(8192, gc.mem_free() // 4))  # pyright: ignore[reportAttributeAccessIssue] - MicroPython's own
+        gc.threshold(max(4096, gc.mem_free() // 8))  # pyright: ignore[reportAttributeAccessIssue] - MicroPython's own
 
 
 def random_bytes(count):

@@ -19,20 +19,20 @@ _RESTART = const(("restart", "reboot"))
 def take(node, out, now, channel, payload):
     """Check a command, do it or refuse it, and answer."""
     try:
-        text = scan(payload)
+        scan(payload)
     except Refused as refused:
         cmd_id = _find_id(payload) if refused.word != "too_big" else None
         if cmd_id:
             answer(node, out, now, (channel, cmd_id), ("INVALID", "invalid_json"))
         raise
-    command = json.loads(text)
+    command = json.loads(payload)
     if not isinstance(command, dict):
         raise Refused("schema", "no object")
     if not _is_id(command.get("cmd_id")):
         raise Refused("schema", "cmd_id")
     to = channel, command["cmd_id"]
     restart = False
-    result = _check(node, now, command, text) or _known(node, now, to[1])
+    result = _check(node, now, command, payload) or _known(node, now, to[1])
     if result is None:
         seen = [to[1], ("ACK", None), now]
         node.seen = node.seen[1 - _REMEMBER :] + [seen]

@@ -148,36 +148,32 @@ class Store:
     # -- what comes in --------------------------------------------------------------------------
 
     def take(self, payload, hardware_id):
-        """What to do with a config message: ("take", Config), ("again", state, config),
-        ("final", failed), ("reject", revision, sha, reason, path). Raises Refused with the revision
-        and hash that it speaks of where they are known."""
-        message = parse(payload)
+        """What to do with a config message, a bytearray that is used up: ("take", Config),
+        ("again", state, config), ("final", failed), ("reject", revision, sha, reason, path). Raises
+        Refused, and then `asked` is the revision and hash that it speaks of, or None for each."""
+        self.asked = None, None
+        message = parse(payload, True)
+        revision, sha = self.asked = message.get("revision"), message.get("sha256")
         if "doc" in message or "sha256" in message:
-            revision, sha, data = self._opened(message)
-            doc = parse(data)
+            self._check_envelope(message, revision, sha, payload)
+            doc = parse(payload)
             self._check_signature(message, doc, hardware_id, revision, sha)
         elif self.floor and not self.legacy:
             raise Refused("signature", "a plain document, and this node has proved a signed one")
         else:
             # a document of A6.2, as the field's gateways publish it
-            revision, sha, data, doc = 0, sha256_hex(payload), bytes(payload), message
-        return self._judged(revision, sha, data, doc)
+            revision, sha, doc = 0, sha256_hex(payload), message
+        return self._judged(revision, sha, payload, doc)
 
-    def _opened(self, message):
-        """(revision, sha256, document) of an envelope."""
-        revision, sha = message.get("revision"), message.get("sha256")
-        text = message.pop("doc", None)
+    def _check_envelope(self, message, revision, sha, text):
         if not is_integer(revision, 1, MAX_REVISION):
             raise Refused("schema", "revision")
-        if not isinstance(sha, str) or not isinstance(text, str):
+        if not isinstance(sha, str) or message.get("doc") is not text:
             raise Refused("schema", "sha256 or doc")
-        data = text.encode()
-        del text  # a small heap has room for one of the two
-        if sha256_hex(data) != sha:
+        if sha256_hex(text) != sha:
             raise Refused("hash", "the document is not the one that was hashed")
-        return revision, sha, data
 
-    def _judged(self, revision, sha, data, doc):
+    def _judged(self, revision, sha, text, doc):
         """What to do with a document that nobody forged; one with the revision 0 is plain."""
         if self.failed and self.failed[:2] == [revision, sha]:
             return "final", self.failed  # a retained one comes with every connection
@@ -191,7 +187,7 @@ class Store:
             return "reject", revision, sha, wrong[1], wrong[0]
         # what is on trial has proved nothing: what is left as it was, is what was good
         kept = document.overlay(doc, self.good.values, self.good.brought)
-        config = Config(revision, sha, data, kept, doc, self.base)
+        config = Config(revision, sha, text, kept, doc, self.base)
         if revision and not config.secret:
             # its receipt could not be signed, so that it would prove nothing
             return "reject", revision, sha, "Missing or invalid node_secret", "node_secret"

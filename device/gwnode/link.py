@@ -211,7 +211,7 @@ class Link(MQTTClient):
         heard, keep = self._wire.heard, self.keepalive * 1000
         if self._pinged is not None:
             mute = now - max(self._pinged, heard) > _PONG_MS
-            if mute or (not self._reader.skip and now - self._pinged > max(keep, _PONG_MS)):
+            if mute or (not self._reader.rest and now - self._pinged > max(keep, _PONG_MS)):
                 self._wire.drop("no PINGRESP")
         elif keep and now - min(heard, self._wire.sent) >= keep // 2:
             self._wire.write(packets.PINGREQ)

@@ -1,6 +1,7 @@
 """MQTT 3.1.1 as bytes: packets are made here, and taken apart. Pure; no clock, no socket."""
-# Rules of this file. Text becomes bytes before anybody counts it. Memory is bounded: there is one
-# receive buffer, and a message that does not fit is reported and skipped.
+# Rules of this file. Text becomes bytes before anybody counts it. Memory is bounded: there is one small
+# receive buffer; a long message comes into a buffer of its own, which whoever gets it may change, and one
+# that is too long is reported and skipped.
 
 import struct
 
@@ -17,6 +18,7 @@ _QOS1 = const(2)
 _CLEAN = const(2)
 _WILL = const(4)
 _LOGIN = const(0xC0)
+_ROOM = const(512)  # more than a header and a topic of 256
 
 
 class BrokenError(Exception):
@@ -72,13 +74,14 @@ class Reader:
 
     def __init__(self, max_payload):
         self.max_payload = max_payload
-        self._buffer = memoryview(bytearray(max_payload + 265))  # a topic of 256, its header
+        self._buffer = memoryview(bytearray(_ROOM))
         self.clear()
 
     def clear(self):
         """A new connection."""
-        self._fill = self._skipped_pid = 0
-        self.skip = 0  # so much of a big message is still on its way through
+        self._fill = self._pid = 0
+        self._coming = None  # (topic, payload) of the message on its way in
+        self.rest = 0  # so much of a long message is still to come, or to be skipped
         self.inbox = []  # (topic, payload)
         self.oversized = None  # (topic, size) of the last message that was skipped
         self.owed = bytearray()  # the PUBACKs that the broker waits for
@@ -88,14 +91,16 @@ class Reader:
 
     def room(self):
         """Where to read to; never empty."""
-        return self._buffer[: self.skip] if self.skip else self._buffer[self._fill :]
+        if self._coming:
+            return memoryview(self._coming[1])[-self.rest :]
+        return self._buffer[: self.rest] if self.rest else self._buffer[self._fill :]
 
     def took(self, size):
         """So many bytes came. Raises BrokenError."""
-        if self.skip:
-            self.skip -= size
-            if not self.skip:
-                self._owe(self._skipped_pid)
+        if self.rest:
+            self.rest -= size
+            if not self.rest:
+                self._arrived()
             return
         self._fill += size
         start = 0
@@ -108,7 +113,7 @@ class Reader:
         self._buffer[: self._fill] = self._buffer[start : start + self._fill]
         if self._fill == len(self._buffer):  # and not the whole packet: it never will be
             self._take(self._buffer[0], body[0], body[1])
-            self.skip = body[1] - self._fill
+            self.rest = body[1] - self._fill
             self._fill = 0
 
     def _body(self, start):
@@ -142,16 +147,26 @@ class Reader:
         if body > min(end, self._fill):
             raise BrokenError("bad message")
         topic = bytes(self._buffer[start + 2 : at])
-        pid = self._buffer[at] << 8 | self._buffer[at + 1] if body > at else 0
-        if end - body > self.max_payload or end > self._fill:
-            self.oversized = (topic, end - body)
+        payload = None
+        if end - body <= self.max_payload:
+            try:
+                payload = bytearray(end - body)
+            except MemoryError:
+                pass  # with a new connection a retained one would only come again
+        if payload is None:
+            self.oversized = topic, end - body
         else:
-            self.inbox.append((topic, bytes(self._buffer[body:end])))
-        if end > self._fill:
-            self._skipped_pid = pid  # acknowledged when it is through
-        else:
-            self._owe(pid)
+            here = self._buffer[body : min(end, self._fill)]
+            payload[: len(here)] = here
+            self._coming = topic, payload
+        self._pid = self._buffer[at] << 8 | self._buffer[at + 1] if body > at else 0
+        if end <= self._fill:
+            self._arrived()
 
-    def _owe(self, pid):
-        if pid:
-            self.owed += struct.pack("!BBH", _PUBACK, 2, pid)
+    def _arrived(self):
+        # all of it, so that the broker may forget it
+        if self._coming:
+            self.inbox.append(self._coming)
+            self._coming = None
+        if self._pid:
+            self.owed += struct.pack("!BBH", _PUBACK, 2, self._pid)

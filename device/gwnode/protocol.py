@@ -6,7 +6,7 @@ import hashlib
 import json
 
 from . import const
-from .text import MAX_PAYLOAD, Refused, scan  # noqa: F401 - one door to the wire
+from .text import MAX_PAYLOAD, Refused, scan, unescape  # noqa: F401 - one door to the wire
 
 PROTOCOL = 1
 TEMP_GH = "gh-temp"
@@ -41,11 +41,20 @@ def is_integer(value, least, most):
     return isinstance(value, int) and not isinstance(value, bool) and least <= value <= most
 
 
-def parse(payload):
-    """A message that is an object; raises Refused."""
-    message = json.loads(scan(payload))
-    if not isinstance(message, dict):
-        raise Refused("schema", "no object")
+def parse(payload, opens=False):
+    """A message that is an object; raises Refused. Of one that is opened the payload, a bytearray, becomes
+    the text that is its "doc", and is that: a small heap has no room for both of them."""
+    doc = scan(payload)
+    if not opens or not doc or payload[doc] != 0x22:
+        message = json.loads(payload)
+        if not isinstance(message, dict):
+            raise Refused("schema", "no object")
+        return message
+    to, end = unescape(payload, doc)
+    message = json.loads(payload[:doc] + b'""' + payload[end:])
+    payload[to:] = b""
+    payload[:doc] = b""
+    message["doc"] = payload
     return message
 
 

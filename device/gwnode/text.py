@@ -48,19 +48,18 @@ def _bad(why, i):
 
 
 def scan(data, most=MAX_PAYLOAD):
-    """A JSON payload that every reader reads alike, as it came; raises Refused."""
+    """Passes a JSON payload that every reader reads alike: where the value of its "doc" begins, 0 where
+    it has none. Raises Refused."""
     if len(data) > most:
         raise Refused("too_big", "%d bytes, %d too many" % (len(data), len(data) - most))
     _check_utf8(data)
     try:
         # behind a bracket nobody looks; all else gets its own end, at the price of a copy
         if data[-1:] in (b"}", b"]"):
-            _check_json(data, len(data))
-        else:
-            _check_json(data + b"\0", len(data))
+            return _check_json(data, len(data))
+        return _check_json(data + b"\0", len(data))
     except IndexError:
         raise Refused("not_json", "cut short")
-    return data
 
 
 def _check_utf8(data):
@@ -87,14 +86,17 @@ def _check_utf8(data):
 def _check_json(data, end):
     stack = []  # for each open container: None for an array, the set of its keys for an object
     i = blank(data, 0)
+    doc = 0
     while True:
+        if not doc and len(stack) == 1 and stack[0] and b"doc" in stack[0]:
+            doc = i
         i, opened = _value(data, i, stack)
         if not opened:
             i = _after(data, i, stack)
         if not stack:
             if i != end:
                 raise _bad("something behind the value", i)
-            return
+            return doc
 
 
 def blank(data, i):
@@ -164,20 +166,41 @@ def string(data, i, wanted=True):
             if data[at] < 32:
                 raise _bad("a control character in a string", i)
         if wanted:
-            parts = parts + data[i:stop] if parts else data[i:stop]
+            parts += data[i:stop]
         if back < 0:
             return parts, end + 1
-        c = data[back + 1]
-        if c == 0x75:
-            code, i = _unicode(data, back)
-            piece = chr(code).encode()
-        elif c in _ESCAPES:
-            piece = _ESCAPES[c]
-            i = back + 2
-        else:
-            raise _bad("an unknown escape", back)
+        piece, i = _escape(data, back)
         if wanted:
             parts += piece
+
+
+def unescape(data, i):
+    """The string that begins here, which was scanned, loses its escapes where it stands, for a small heap
+    has no room for it once more: (where its value ends, where it ended). The value begins at i."""
+    view, to = memoryview(data), i
+    i += 1
+    while True:
+        end = data.find(b'"', i)
+        back = data.find(b"\\", i, end)
+        stop = end if back < 0 else back
+        view[to : to + stop - i] = view[i:stop]
+        to += stop - i
+        if back < 0:
+            return to, end + 1
+        piece, i = _escape(data, back)
+        view[to : to + len(piece)] = piece
+        to += len(piece)
+
+
+def _escape(data, i):
+    # (what it stands for in UTF-8, where it ends)
+    c = data[i + 1]
+    if c == 0x75:
+        code, i = _unicode(data, i)
+        return chr(code).encode(), i
+    if c not in _ESCAPES:
+        raise _bad("an unknown escape", i)
+    return _ESCAPES[c], i + 2
 
 
 def _unicode(data, i):

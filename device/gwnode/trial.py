@@ -4,7 +4,7 @@
 
 from . import say
 from .config import pack
-from .protocol import MAX_REVISION, Refused, is_integer, parse
+from .protocol import MAX_REVISION, Refused, is_integer
 
 
 def take(node, out, now, payload):
@@ -14,7 +14,7 @@ def take(node, out, now, payload):
     try:
         found = node.store.take(payload, node.hardware_id)
     except Refused as refused:
-        _answer_refusal(node, out, now, payload, refused)
+        _answer_refusal(node, out, now, node.store.asked, refused)
         raise
     if found[0] == "again":
         say.report(node, out, found[1], found[1] != "applied")
@@ -39,14 +39,9 @@ def _keep(node, out):
     out.append(("record", node.store.record()))
 
 
-def _answer_refusal(node, out, now, payload, refused):
-    """Silence would leave the sender guessing; but only text that was scanned is parsed."""
-    try:
-        message = parse(payload)
-        pair = message["revision"], message["sha256"]
-        known = is_integer(pair[0], 0, MAX_REVISION) and isinstance(pair[1], str)
-    except (Refused, ValueError, KeyError, TypeError):
-        known = False
+def _answer_refusal(node, out, now, pair, refused):
+    """Silence would leave the sender guessing."""
+    known = is_integer(pair[0], 0, MAX_REVISION) and isinstance(pair[1], str)
     if known and len(pair[1]) == 64:
         say.header(node, out, "rejected", pair, (refused.word, None))
     else:

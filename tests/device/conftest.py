@@ -58,7 +58,7 @@ def until(what, ms=10000):
         if clock() - start > ms:
             raise ValueError("not within %d ms: %r" % (ms, came[-3:]))
         began = clock()
-        came += link.poll(20)
+        came += [(topic, bytes(payload)) for topic, payload in link.poll(20)]
         longest = max(longest, clock() - began)
     return came
 def settle():
@@ -72,7 +72,7 @@ def flood(topic, count):
         while link.can_send and len(ids) < count:
             ids.append(link.send(topic, b"%d" % len(ids)))
         widest = max(widest, link.in_flight)
-        came += [int(payload) for _, payload in link.poll(20)]  # messages would fill the heap
+        came += [int(bytes(payload)) for _, payload in link.poll(20)]  # messages would fill the heap
         if clock() - start > 20000:
             raise ValueError("%d sent, %d came" % (len(ids), len(came)))
     return ids, [pid for pid in ids if link.acked(pid)], came, widest

@@ -336,7 +336,7 @@ class Rig:
     def message(self, topic, message):
         """Anything, from anybody."""
         data = message if isinstance(message, bytes) else json.dumps(message).encode()
-        self.do(("message", topic, data))
+        self.do(("message", topic, bytearray(data)))
 
     def settle(self, secret=SECRET):
         """Wait for the hello behind a switch, and answer it."""
@@ -358,8 +358,7 @@ class Rig:
         message.update(changes)
         message = {k: message[k] for k in message if message[k] is not None}
         if secret and "sig" not in changes:
-            text = protocol.scan(json.dumps(message).encode())
-            message["sig"] = protocol.sign_command(secret, text)
+            message["sig"] = protocol.sign_command(secret, json.dumps(message).encode())
         before = len(self.heard("command_response"))
         self.message(self.node.topic("command", channel), message)
         return self.heard("command_response")[before:]

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from gwnode import canonical as node_canonical
+from gwnode import protocol as node_protocol
 from gwnode import text as node_text
 from gwnode.number import canonical_number
 from hypothesis import given
@@ -70,6 +71,33 @@ def test_a_damaged_message_is_read_alike(message: tuple[str, bytes], data: st.Da
     assert bool(ours) == bool(theirs), (ours, theirs)
 
 
+@given(
+    strategies.json_texts(),
+    st.sampled_from(['{"doc":"no"}', '"doc"', "0"]),
+    st.sampled_from(['"doc"', '"\\u0064oc"', '"dok"']),
+    st.one_of(st.text(max_size=30).map(json.dumps), strategies.json_texts()),
+    st.booleans(),
+)
+def test_an_envelope_is_opened_alike(
+    other: str, more: str, key: str, value: str, last: bool
+) -> None:
+    """The text in its "doc" is what any reader reads there; without one it is a message like others."""
+    pairs = [f'"other": {other}', f'"more":{more}']
+    pairs.insert(2 if last else 0, f"{key} : {value}")
+    text = f"{{{','.join(pairs)}}}"
+    payload = bytearray(text.encode("utf-8", "surrogatepass"))
+    if at_the_gateway(bytes(payload)):
+        return
+    wanted = json.loads(text)
+    message = node_protocol.parse(payload, True)
+    if isinstance(wanted.get("doc"), str):
+        assert message.pop("doc") is payload
+        assert payload.decode() == wanted.pop("doc")
+    else:
+        assert payload.decode() == text
+    assert message == wanted
+
+
 @given(strategies.documents())
 def test_a_command_is_signed_alike(command: dict[str, Any]) -> None:
     """The canonical form of what the gateway sends is, for the node, the text that it signed."""
@@ -79,7 +107,8 @@ def test_a_command_is_signed_alike(command: dict[str, Any]) -> None:
         return  # it never leaves
     signed = json.loads(text)
     parts: list[bytes] = []
-    node_canonical.canonical_to(node_text.scan(text.encode(), 1 << 20), parts.append)
+    node_text.scan(text.encode(), 1 << 20)
+    node_canonical.canonical_to(text.encode(), parts.append)
     assert b"".join(parts).decode() == signing.canonical(
         {key: value for key, value in signed.items() if key != "sig"}
     )

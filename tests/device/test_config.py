@@ -1,5 +1,7 @@
 """What flash and the wire may bring of a config: lost slots, foreign keys, names, broken texts (B5)."""
 
+import json
+
 from rig import SECRET, TEMP, Rig, document
 
 OTHER = "o" * 64
@@ -104,6 +106,8 @@ def test_what_cannot_be_read_is_told_as_an_error():
     rig.adopt()
     for payload, word in (
         (b"[" * 3500, "depth"),
+        (b'{"doc":"{}","revision":2}', "schema"),
+        (b'{"x":{"doc":"{}"},"sha256":"","revision":2}', "schema"),
         (b"\xff{}", "not_utf8"),
         (b'{"revision":1', "not_json"),
         (b"[]", "schema"),
@@ -114,3 +118,26 @@ def test_what_cannot_be_read_is_told_as_an_error():
         error = rig.last("error")
         assert (error["component"], error["error_code"]) == ("config", word)
     assert rig.running.revision == 1
+
+
+def units(code):
+    """A character as UTF-16."""
+    beyond = code - 0x10000
+    return [code] if beyond < 0 else [0xD800 + (beyond >> 10), 0xDC00 + (beyond & 0x3FF)]
+
+
+def test_a_text_of_any_spelling_is_kept_as_the_document_that_it_is():
+    """Escapes of every kind are undone where the text stands, and a document may have a "doc" itself."""
+    rig = Rig()
+    rig.adopt()
+    doc = document(
+        channels=[], note='/ " \\ \b\f\n\r\t \u00e9 \U0001f331', doc="a text", more=["doc"]
+    )
+    text = json.dumps(doc)
+    envelope = rig.envelope(2, text, "secret")
+    spelled = "".join(["\\u%04X" % c for one in text for c in units(ord(one))])
+    payload = json.dumps(envelope).replace(json.dumps(text), '"%s"' % spelled)
+    rig.message(TEMP + "/config", payload.replace('"doc"', '"\\u0064oc" ').encode())
+    rig.settle()
+    assert rig.running.values["note"] == doc["note"]
+    assert rig.slots[rig.running.slot].split(b"\n", 1)[1] == text.encode()

@@ -190,7 +190,7 @@ def hungry(event, now):
     return step(event, now)
 r.node.step = hungry
 for _ in range(3):
-    r._step(("message", "t/config", b"{}"))
+    r._step(("message", "t/config", bytearray(b"{}")))
     while r.events:
         r._step(r.events.pop(0))
 print(r.node.troubles)

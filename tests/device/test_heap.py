@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import subprocess
 from pathlib import Path
@@ -47,3 +48,42 @@ def test_the_largest_free_piece_takes_any_message(
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert int(done.stdout) >= LEAST_PIECE
+
+
+SKIPPED = r"""
+from gwnode import packets
+reader = packets.Reader(1 << 20)
+left = 200000 + 5
+while left:
+    room = reader.room()
+    if left == 200000 + 5:
+        room[:9] = b"\x32\xc5\x9a\x0c\0\1t\0\7"
+        left -= 5
+        reader.took(9)
+        continue
+    size = min(left, len(room))
+    left -= size
+    reader.took(size)
+for one in packets.publish(8, "t", b"next", False):
+    reader.room()[0] = one
+    reader.took(1)
+print([list(reader.oversized), [bytes(one[1]) for one in reader.inbox], bytes(reader.owed)])
+"""
+
+
+def test_a_message_that_finds_no_memory_is_told_and_skipped(micropython: str, umqtt: Path) -> None:
+    """It would come again with each connection, if it ended this one: what is behind it arrives."""
+    done = subprocess.run(
+        [micropython, "-X", "heapsize=96k", "-c", SKIPPED],
+        env={"MICROPYPATH": f"{DEVICE}:{umqtt}:.frozen"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert ast.literal_eval(done.stdout) == [
+        [b"t", 200000],
+        [b"next"],
+        b"\x40\x02\0\7\x40\x02\0\x08",
+    ]

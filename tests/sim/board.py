@@ -149,7 +149,7 @@ class Board:
     def _on_letter(self, letter: Letter) -> None:
         if letter.topic.endswith("/hello_ack"):
             self.told.receipt(self, letter.payload)
-        self.do(("message", letter.topic, letter.payload))
+        self.do(("message", letter.topic, bytearray(letter.payload)))
 
     def _lost(self, why: str) -> None:
         self.wire = None

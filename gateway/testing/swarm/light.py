@@ -154,7 +154,7 @@ class LightNode:
                 return  # it does not know what that is
             self.heard = self.answered = True
         self._counts[f"got {kind}"] += 1
-        self._do(("message", topic, payload))
+        self._do(("message", topic, bytearray(payload)))
 
     def _acked(self, number: int) -> None:
         mark = self._marks.pop(number, None)
