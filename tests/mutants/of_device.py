@@ -305,4 +305,33 @@ DEVICE = (
         "_MOST_CRASH = const(5120)\n",
         "tests/device/test_board.py::test_of_a_long_crash_the_end_is_kept",
     ),
+    Defect(
+        "half-a-message-is-one",
+        "device/gwnode/packets.py",
+        "        if end <= self._fill:\n            self._arrived()\n",
+        "        self._arrived()\n",
+        "tests/device/test_packets.py::test_messages_are_whole_however_they_came",
+    ),
+    Defect(
+        "no-memory-for-a-message-ends-its-connection",
+        "device/gwnode/packets.py",
+        "                pass  # with a new connection",
+        "                raise  # with a new connection",
+        "tests/device/test_heap.py::test_a_message_that_finds_no_memory_is_told_and_skipped",
+    ),
+    Defect(
+        "a-doc-in-the-document-is-the-document",
+        "device/gwnode/config.py",
+        "            doc = parse(payload)\n",
+        "            doc = parse(payload, True)\n",
+        "tests/device/test_config.py::"
+        "test_a_text_of_any_spelling_is_kept_as_the_document_that_it_is",
+    ),
+    Defect(
+        "what-is-around-a-doc-stays",
+        "device/gwnode/protocol.py",
+        '    payload[to:] = b""\n',
+        "",
+        "tests/device/test_agree.py::test_an_envelope_is_opened_alike",
+    ),
 )
