@@ -12,6 +12,7 @@ PROTOCOL = 1
 TEMP_GH = "gh-temp"
 TEMP_ZONE = "zn-temp"
 MAX_REVISION = 2147483647
+_QUOTE = const(0x22)
 _WORD = const(b"abcdefghijklmnopqrstuvwxyz0123456789-_")
 
 
@@ -45,7 +46,7 @@ def parse(payload, opens=False):
     """A message that is an object; raises Refused. Of one that is opened the payload, a bytearray, becomes
     the text that is its "doc", and is that: a small heap has no room for both of them."""
     doc = scan(payload)
-    if not opens or not doc or payload[doc] != 0x22:
+    if not opens or not doc or payload[doc] != _QUOTE:
         message = json.loads(payload)
         if not isinstance(message, dict):
             raise Refused("schema", "no object")
