@@ -177,8 +177,19 @@ def keys(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("image", 123, SENSORS + ACTUATORS, False),
         ("rom", 76, [], True),
         ("rom", 96, SENSORS + ACTUATORS, True),
+        ("image", 105, [], True),
+        ("image", 134, SENSORS + ACTUATORS, True),
     ],
-    ids=["core in place", "full in place", "core", "full", "core over TLS", "full over TLS"],
+    ids=[
+        "core in place",
+        "full in place",
+        "core",
+        "full",
+        "core over TLS in place",
+        "full over TLS in place",
+        "core over TLS",
+        "full over TLS",
+    ],
 )
 def test_a_day_fits(
     play: Day,
