@@ -99,12 +99,12 @@ DEVICE = (
     Defect(
         "strangers-fill-the-memory",
         "device/gwnode/commands.py",
-        "    result = _check(node, now, command, text) or _known(node, now, to[1])\n"
+        "    result = _check(node, now, command, payload) or _known(node, now, to[1])\n"
         "    if result is None:\n"
         '        seen = [to[1], ("ACK", None), now]\n'
         "        node.seen = node.seen[1 - _REMEMBER :] + [seen]\n",
         '    seen = [to[1], ("ACK", None), now]\n'
-        "    result = _check(node, now, command, text) or _known(node, now, to[1])\n"
+        "    result = _check(node, now, command, payload) or _known(node, now, to[1])\n"
         "    node.seen = node.seen[1 - _REMEMBER :] + [seen]\n"
         "    if result is None:\n",
         "tests/device/test_commands.py::test_a_stranger_cannot_fill_the_memory_of_duplicates",
