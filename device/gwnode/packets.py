@@ -79,7 +79,7 @@ class Reader:
 
     def clear(self):
         """A new connection."""
-        self._fill = self._pid = 0
+        self._fill = self._pid = self._behind = 0
         self._coming = None  # (topic, payload) of the message on its way in
         self.rest = 0  # so much of a long message is still to come, or to be skipped
         self.inbox = []  # (topic, payload)
@@ -98,6 +98,8 @@ class Reader:
     def took(self, size):
         """So many bytes came. Raises BrokenError."""
         if self.rest:
+            begin = self.rest - self._behind
+            self._read_pid(begin, min(begin + 2, size))
             self.rest -= size
             if not self.rest:
                 self._arrived()
@@ -144,11 +146,14 @@ class Reader:
     def _message(self, first, start, end):
         at = start + 2 + (self._buffer[start] << 8 | self._buffer[start + 1])
         body = at + 2 if first & _QOS1 else at
-        if body > min(end, self._fill):
+        if body > end:
             raise BrokenError("bad message")
-        topic = bytes(self._buffer[start + 2 : at])
+        # how much there is from the id on; where there is none, nothing that comes is taken for a part of it
+        self._pid, self._behind = 0, end - at if body > at else -2
+        self._read_pid(at, min(body, self._fill))
+        topic = bytes(self._buffer[start + 2 : min(at, self._fill)])
         payload = None
-        if end - body <= self.max_payload:
+        if end - body <= self.max_payload and body <= self._fill:
             try:
                 payload = bytearray(end - body)
             except MemoryError:
@@ -159,9 +164,13 @@ class Reader:
             here = self._buffer[body : min(end, self._fill)]
             payload[: len(here)] = here
             self._coming = topic, payload
-        self._pid = self._buffer[at] << 8 | self._buffer[at + 1] if body > at else 0
         if end <= self._fill:
             self._arrived()
+
+    def _read_pid(self, begin, end):
+        # behind a topic that is longer than the buffer it comes later, perhaps in two parts
+        for at in range(max(begin, 0), end):
+            self._pid = self._pid << 8 | self._buffer[at]
 
     def _arrived(self):
         # all of it, so that the broker may forget it
