@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 from itertools import pairwise
 from pathlib import Path
 
 from gateway.testing.broker import Mosquitto
+from tests.interpreter import played
 
 ROOT = Path(__file__).parents[2]
 DAYS = int(os.environ.get("SOAK_DAYS", "6"))
@@ -38,17 +38,13 @@ def test_days_of_a_node(micropython: str, umqtt: Path, tmp_path: Path) -> None:
         }
         (folder / "node.json").write_text(json.dumps(settings))
         here = Path(__file__).parent / "days"
-        words = [micropython, "-X", "heapsize=256k", here / "story.py", folder, str(broker.port)]
-        done = subprocess.run(
-            [*words, str(DAYS)],
-            env={"MICROPYPATH": f"{here}:{ROOT / 'device'}:{umqtt}:.frozen"},
-            capture_output=True,
-            text=True,
+        said = played(
+            *(micropython, here / "story.py", folder, str(broker.port), str(DAYS)),
+            path=f"{here}:{ROOT / 'device'}:{umqtt}",
+            heap="256k",
             timeout=100 + 60 * DAYS,
-            check=False,
         )
-    assert done.returncode == 0, done.stdout[-2000:] + done.stderr
-    days = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
+    days = [json.loads(line) for line in said.splitlines() if line.startswith("{")]
     assert len(days) == DAYS
     last = days[-1]
     assert last["missing"] <= last["lost"] <= DAYS

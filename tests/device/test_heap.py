@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import ast
 import json
-import subprocess
 from pathlib import Path
+
+from tests.interpreter import played
 
 DEVICE = Path(__file__).parents[2] / "device"
 LEAST_PIECE = 32 * 1024
@@ -38,16 +39,9 @@ def test_the_largest_free_piece_takes_any_message(
     Without early collection it was 9 KB, and a node found no memory for its first tick."""
     settings = {"hardware_id": "esp32-a0b1c2d3e4f5", "mqtt": {"host": "127.0.0.1"}}
     (tmp_path / "node.json").write_text(json.dumps(settings))
-    done = subprocess.run(
-        [micropython, "-X", "heapsize=192k", "-c", SCRIPT, tmp_path],
-        env={"MICROPYPATH": f"{DEVICE}:{umqtt}:.frozen"},
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert int(done.stdout) >= LEAST_PIECE
+    path = f"{DEVICE}:{umqtt}"
+    said = played(micropython, "-c", SCRIPT, tmp_path, path=path, heap="192k")
+    assert int(said) >= LEAST_PIECE
 
 
 SKIPPED = r"""
@@ -73,16 +67,8 @@ print([list(reader.oversized), [bytes(one[1]) for one in reader.inbox], bytes(re
 
 def test_a_message_that_finds_no_memory_is_told_and_skipped(micropython: str, umqtt: Path) -> None:
     """It would come again with each connection, if it ended this one: what is behind it arrives."""
-    done = subprocess.run(
-        [micropython, "-X", "heapsize=96k", "-c", SKIPPED],
-        env={"MICROPYPATH": f"{DEVICE}:{umqtt}:.frozen"},
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert ast.literal_eval(done.stdout) == [
+    said = played(micropython, "-c", SKIPPED, path=f"{DEVICE}:{umqtt}", heap="96k")
+    assert ast.literal_eval(said) == [
         [b"t", 200000],
         [b"next"],
         b"\x40\x02\0\7\x40\x02\0\x08",

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from gateway.testing.broker import Mosquitto
+from tests.interpreter import played
 
 if TYPE_CHECKING:
     from conftest import Player, Proxy
@@ -304,16 +305,8 @@ for number in range(1000):
         marks.append(gc.mem_free())
 print(marks[0] - marks[1])
 """
-    done = subprocess.run(
-        [micropython, "-X", "heapsize=96k", "-c", script],
-        env={"MICROPYPATH": f"{ROOT / 'device'}:{umqtt}:.frozen"},
-        capture_output=True,
-        text=True,
-        timeout=100,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert abs(int(done.stdout)) < 256
+    said = played(micropython, "-c", script, path=f"{ROOT / 'device'}:{umqtt}", heap="96k")
+    assert abs(int(said)) < 256
 
 
 @pytest.fixture

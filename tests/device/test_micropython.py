@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import subprocess
 from pathlib import Path
 
 import pytest
+
+from tests.interpreter import played
 
 HERE = Path(__file__).parent
 SAME = sorted(
@@ -40,18 +41,9 @@ def test_the_same_holds_there(micropython: str, tmp_path: Path, name: str) -> No
     """Each scenario of this file, with MicroPython's dictionaries, texts and json."""
     driver = tmp_path / "driver.py"
     driver.write_text(DRIVER)
-    words = [micropython, "-X", "heapsize=4M", driver, HERE.parents[1] / "device", HERE, name]
-    done = subprocess.run(
-        words,
-        env={"MICROPYPATH": ".frozen"},
-        capture_output=True,
-        text=True,
-        timeout=100,
-        check=False,
-    )
-    lines = done.stdout.splitlines()
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert [line for line in lines if line.startswith("failed")] == [], done.stdout
+    said = played(micropython, driver, HERE.parents[1] / "device", HERE, name, heap="4M")
+    lines = said.splitlines()
+    assert [line for line in lines if line.startswith("failed")] == [], said
     written = [
         line.split("(")[0].split()[1]
         for line in (HERE / f"{name}.py").read_text().splitlines()

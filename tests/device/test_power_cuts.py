@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import os
 import random
-import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -22,6 +21,8 @@ import tape
 from gwnode import flash
 from gwnode.storage import Storage
 from nor import ESP32, PICO, Chip, Cut, Geometry, blank, mounted
+
+from tests.interpreter import played
 
 SOAK = bool(os.environ.get("SOAK_FLASH"))
 WORN = Geometry("worn", 32, 128, cycles=1)
@@ -194,17 +195,10 @@ def test_the_same_on_micropythons_own_file_systems(micropython: str, kind: str, 
     or not done. FAT with a torn sector is not promised (docs/node/flash.md). A block that answers EIO
     costs the config in it, and is told."""
     here = Path(__file__).parent
-    done = subprocess.run(
-        [micropython, "-X", "heapsize=8M", here / "cuts_driver.py", kind],
-        env={"MICROPYPATH": f"{here.parents[1] / 'device'}:{here}:.frozen"},
-        capture_output=True,
-        text=True,
-        timeout=100,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
-    print(f"\n{kind}\n{done.stdout}")
-    lines = [line.split() for line in done.stdout.splitlines()]
+    path = f"{here.parents[1] / 'device'}:{here}"
+    said = played(micropython, here / "cuts_driver.py", kind, path=path, heap="8M")
+    print(f"\n{kind}\n{said}")
+    lines = [line.split() for line in said.splitlines()]
     assert sum(int(words[2]) for words in lines if words[0] == "cuts") >= least
     assert lines[-1][0] == "unreadable"
 

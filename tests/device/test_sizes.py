@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
 import threading
 import time
 from collections.abc import Callable
@@ -19,6 +18,7 @@ from in_image import InImage, made_image
 
 from gateway.testing.broker import Mosquitto
 from gateway.testing.process import leave
+from tests.interpreter import played
 
 Day = Callable[..., "tuple[list[int], Gateway]"]
 HERE = Path(__file__).parent
@@ -120,20 +120,16 @@ def day(
         (folder / "node" / "node.json").write_text(json.dumps(settings))
         gateway = Gateway(broker.port, channels, keys)
         try:
-            words = [micropython, "-X", f"heapsize={heap}", driver]
-            done = subprocess.run(
-                [*words, str(rom or ""), folder / "node", str(HOURS)],
-                env={"MICROPYPATH": f"{HERE / 'days'}:{'' if rom else f'{image}:'}.frozen"},
-                capture_output=True,
-                text=True,
+            said = played(
+                *(micropython, driver, str(rom or ""), folder / "node", str(HOURS)),
+                path=str(HERE / "days") if rom else f"{HERE / 'days'}:{image}",
+                heap=str(heap),
                 timeout=110,
-                check=False,
             )
         finally:
             gateway.close()
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert "no memory" not in done.stdout
-    hours = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("[")]
+    assert "no memory" not in said
+    hours = [json.loads(line) for line in said.splitlines() if line.startswith("[")]
     assert len(hours) == HOURS
     assert hours[-1][1:] == [1, 0], "the config is proved, and no message was lost"
     return [free for free, _, _ in hours], gateway

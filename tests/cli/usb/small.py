@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import ast
-import subprocess
 from pathlib import Path
 
 from gateway.cli.usb.image.join import GROUPS, Joined, joined
+from tests.interpreter import played
 
 UMQTT = """
 class MQTTClient:
@@ -134,16 +134,7 @@ def write(folder: Path, files: dict[str, str]) -> None:
 
 def output(micropython: str, folder: Path) -> str:
     """What main() prints in MicroPython."""
-    done = subprocess.run(
-        [micropython, "-c", "from gwnode import run; run.main('f')"],
-        env={"MICROPYPATH": f"{folder}:.frozen"},
-        capture_output=True,
-        text=True,
-        timeout=30,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
+    return played(micropython, "-c", "from gwnode import run; run.main('f')", path=str(folder))
 
 
 def words(text: str) -> set[str]:
