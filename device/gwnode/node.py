@@ -7,6 +7,7 @@
 #        save slot pieces record | record content | flush | close | clock unix | forget_crash |
 #        restart why | remember cmd_id status | good_boot | sleep seconds | log text
 #   both ways: hardware what ..., see channels.py and samples.py
+# A message's payload is a bytearray, and a config uses it up: it becomes the document.
 # Promises: hello on every connect, repeated until a receipt that counts; beats always; a config that
 # cannot prove itself is left again. say.py makes the messages, greeting.py minds hello, receipt and
 # clock, trial.py leads a config, commands.py answers commands. No floats in any time: a board's

@@ -79,8 +79,9 @@ class Reader:
 
     def clear(self):
         """A new connection."""
-        self._fill = self._pid = self._behind = 0
+        self._fill = 0
         self._coming = None  # (topic, payload) of the message on its way in
+        self._pid = self._behind = 0  # its id, 0 for none; how much there is of it from there on
         self.rest = 0  # so much of a long message is still to come, or to be skipped
         self.inbox = []  # (topic, payload)
         self.oversized = None  # (topic, size) of the last message that was skipped
@@ -148,7 +149,7 @@ class Reader:
         body = at + 2 if first & _QOS1 else at
         if body > end:
             raise BrokenError("bad message")
-        # how much there is from the id on; where there is none, nothing that comes is taken for a part of it
+        # where there is no id, nothing that comes is taken for a part of it
         self._pid, self._behind = 0, end - at if body > at else -2
         self._read_pid(at, min(body, self._fill))
         topic = bytes(self._buffer[start + 2 : min(at, self._fill)])
